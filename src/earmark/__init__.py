@@ -1,0 +1,48 @@
+"""Earmark: from a pile of sounds to a tagger you can trust and run anywhere.
+
+    >>> import earmark
+    >>> tagger = earmark.load_tagger("dog.tagger.onnx")  # doctest: +SKIP
+    >>> tagger.tag("garden.wav")  # doctest: +SKIP
+
+Names are loaded when first used, so that `import earmark` costs nothing and tagging never meets torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from earmark.lookup import did_you_mean, load
+
+__version__ = "0.1.0"
+
+PUBLIC = {
+    "Clip": "earmark.tagger:Clip",
+    "EarmarkError": "earmark.errors:EarmarkError",
+    "Predictions": "earmark.predictions:Predictions",
+    "check": "earmark.data.check:check",
+    "demo": "earmark.flows.demo:demo",
+    "evaluate": "earmark.flows.evaluate:evaluate",
+    "load_audio": "earmark.audio:load",
+    "load_tagger": "earmark.tagger:load_tagger",
+    "read_manifest": "earmark.data:read_manifest",
+    "score_files": "earmark.tagger:score_files",
+    "split": "earmark.data:split",
+    "tag_files": "earmark.tagger:tag_files",
+    "train": "earmark.flows.train:train",
+    "write_report": "earmark.report:write_report",
+}
+
+__all__ = ["__version__", *PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on its first use."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'earmark' has no attribute '{name}'{did_you_mean(name, PUBLIC)}")
+    value = load(PUBLIC[name])
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *PUBLIC])

@@ -1,0 +1,61 @@
+"""The door: runs a command, and turns what is the user's to mend into one text and an exit code.
+
+Exit codes: 0 done · 1 done, but some files failed · 2 the input or the installation is at fault ·
+130 interrupted. Anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from earmark.errors import EarmarkError, MissingExtraError
+
+# Import name → (package as pip knows it, extra) of everything that the core does without.
+OPTIONAL = {
+    "iterstrat": ("iterative-stratification", "train"),
+    "jinja2": ("jinja2", "train"),
+    "lightning": ("lightning", "train"),
+    "matplotlib": ("matplotlib", "train"),
+    "onnx": ("onnx", "train"),
+    "onnxscript": ("onnxscript", "train"),
+    "pandas": ("pandas", "train"),
+    "scipy": ("scipy", "train"),
+    "skl2onnx": ("skl2onnx", "train"),
+    "sklearn": ("scikit-learn", "train"),
+    "tensorboard": ("tensorboard", "train"),
+    "torch": ("torch", "train"),
+}
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    try:
+        from earmark.cli.app import app
+
+        app(prog_name="earmark")
+    except EarmarkError as error:
+        return _refuse(error)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in OPTIONAL:
+            raise
+        package, extra = OPTIONAL[missing]
+        return _refuse(MissingExtraError(package, _command(), extra))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _refuse(error: EarmarkError) -> int:
+    """Say what is wrong on stderr; the exit code."""
+    print(error, file=sys.stderr)
+    return 2
+
+
+def _command() -> str:
+    """The command given, which is a verb: what the missing package is needed to do."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "run")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

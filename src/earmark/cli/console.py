@@ -1,0 +1,53 @@
+"""What the commands share: the log on stderr, tables, and JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from earmark.run import to_json
+
+if TYPE_CHECKING:
+    from earmark.evaluation.scorecard import Scorecard
+
+output = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_log() -> None:
+    """Send the library's log to stderr, one plain line each."""
+    handler = RichHandler(console=messages, show_path=False, show_level=False, log_time_format="%H:%M:%S", markup=False)
+    logger = logging.getLogger("earmark")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(to_json(document, indent=2))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """A table on stdout; the first column is text, the others are numbers."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+
+
+def print_scorecard(scorecard: Scorecard) -> None:
+    """Scores with intervals, a row per model, and what must be known of them."""
+    header, rows = scorecard.table()
+    output.print()
+    print_table(header, rows, f"{scorecard.n_clips} clips, {scorecard.n_classes} classes, out of fold")
+    output.print()
+    for note in scorecard.notes():
+        output.print(note, markup=False)

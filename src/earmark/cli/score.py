@@ -1,0 +1,55 @@
+"""Commands that judge: `evaluate`, `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earmark.cli.console import messages, output, print_json, print_scorecard, show_log
+
+
+def evaluate(
+    tagger: Annotated[Path, typer.Argument(help="A tagger file.")],
+    data: Annotated[Path, typer.Argument(help="Labelled sounds that the tagger was not trained on.")],
+    out: Annotated[Path | None, typer.Option(help="Also write the scorecard here, as JSON.")] = None,
+    audio_dir: Annotated[Path | None, typer.Option(help="Where the table's files are, if not beside it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
+) -> None:
+    """Score a tagger file on labelled sounds it never saw, with intervals.
+
+    Example:
+
+      earmark evaluate runs/birds/birds.tagger.onnx other-site/labels.csv
+    """
+    from earmark.flows.evaluate import evaluate as run_evaluation
+
+    show_log()
+    evaluated = run_evaluation(tagger, data, audio_dir=audio_dir)
+    if out:
+        evaluated.scorecard.save(out)
+    if as_json:
+        print_json(evaluated.scorecard.to_dict())
+    else:
+        print_scorecard(evaluated.scorecard)
+    if evaluated.failures:
+        messages.print(f"{len(evaluated.failures)} files could not be read:", markup=False)
+        for path, reason in evaluated.failures:
+            messages.print(f"  {path}: {reason}", markup=False)
+        raise typer.Exit(1)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+) -> None:
+    """Write a run's report anew: one HTML page with the scores, and the errors to see and hear.
+
+    Example:
+
+      earmark report runs/birds
+    """
+    from earmark.report.report import write_report
+
+    show_log()
+    output.print(str(write_report(run)), markup=False)

@@ -1,0 +1,168 @@
+"""`earmark tag`: a tagger file and recordings in, tags out. Never needs torch."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from earmark.tagger.formats import Selection
+    from earmark.tagger.tag_files import TaggedClip
+    from earmark.tagger.tagger import Tagger
+
+EXAMPLES = """Examples:
+
+earmark tag birds.tagger.onnx dawn.wav
+
+earmark tag birds.tagger.onnx field/ --timeline --out tags.csv
+
+earmark tag birds.tagger.onnx 'field/**/*.flac' --format jsonl --all-scores --out tags.jsonl
+
+find . -name '*.wav' | earmark tag birds.tagger.onnx - --top 3
+
+earmark tag birds.tagger.onnx field/ --timeline --format raven --out tables/"""
+
+
+def tag(
+    tagger: Annotated[Path, typer.Argument(help="NAME.tagger.onnx", show_default=False)],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False)
+    ],
+    timeline: Annotated[bool, typer.Option("--timeline", help="Tags of every window instead of every file.")] = False,
+    format: Annotated[str, typer.Option(help="csv, jsonl, audacity or raven.")] = "csv",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="The N best labels, whatever their threshold.", metavar="N")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Instead of the tagger's own thresholds.", metavar="SCORE")
+    ] = None,
+    all_scores: Annotated[bool, typer.Option("--all-scores", help="The score of every label, too.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File, or folder for a file per recording.  [default: stdout]", show_default=False)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Recordings at once.  [default: one per core]", show_default=False)
+    ] = None,
+) -> None:
+    """Tag recordings: what can be heard in each file, or with --timeline when.
+
+    Files that cannot be read become rows of failures.csv (beside --out), and the exit code is 1.
+    """
+    from earmark.tagger import load_tagger, tag_files
+    from earmark.tagger.formats import Selection
+    from earmark.tagger.recordings import find_recordings
+
+    format = "jsonl" if json else format
+    opened = load_tagger(tagger)
+    recordings = find_recordings(_names(paths))
+    folder = _out_folder(out, format, recordings)
+    tagged = tag_files(opened, recordings, level="window" if timeline else "clip", threads=threads)
+    with closing(tagged):
+        written = _write(tagged, opened, format, out, folder, Selection(top, threshold, all_scores), recordings)
+        failures, warnings = _follow(written, len(recordings), visible=out is not None)
+    _tell(failures, warnings, len(recordings), (folder or (out.parent if out else Path())) / "failures.csv")
+    if failures:
+        raise typer.Exit(1)
+
+
+tag.__doc__ = f"{tag.__doc__}\n\n{EXAMPLES}"
+
+
+def _names(paths: Iterable[str]) -> list[str]:
+    """The arguments, with the lines of stdin in the place of "-"."""
+    names = []
+    for path in paths:
+        if path == "-":
+            names += [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+        else:
+            names.append(path)
+    return names
+
+
+def _out_folder(out: Path | None, format: str, recordings: list[Path]) -> Path | None:
+    """The folder for a file per recording; None if all goes into one file.
+
+    Raises:
+        ConfigError: the format and --out do not fit, or the format is unknown.
+    """
+    from earmark.errors import ConfigError
+    from earmark.lookup import lookup
+    from earmark.tagger.formats import FORMATS, SUFFIXES
+
+    lookup(FORMATS, format, "format")
+    if format not in SUFFIXES:
+        if out and out.is_dir():
+            raise ConfigError(f"--out {out}: is a folder, and {format} is one file. Give the name of a file.")
+        return None
+    if out and (out.is_dir() or len(recordings) > 1):
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out}: is a file, and {format} makes one per recording. Give a folder.")
+        return out
+    if len(recordings) > 1:
+        raise ConfigError(f"--format {format}: makes one file per recording. Give a folder for them with --out.")
+    return None
+
+
+def _write(
+    tagged: Iterator[TaggedClip],
+    tagger: Tagger,
+    format: str,
+    out: Path | None,
+    folder: Path | None,
+    selection: Selection,
+    recordings: list[Path],
+) -> Iterator[TaggedClip]:
+    """The clips as they are written, to wherever they belong."""
+    from earmark.tagger.formats import write_tags, write_tags_each
+
+    if folder is None:
+        return write_tags(tagged, tagger, format, out, selection)
+    root = Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in recordings]))
+    return write_tags_each(tagged, tagger, format, folder, selection, root)
+
+
+def _follow(written: Iterator[TaggedClip], total: int, *, visible: bool) -> tuple[list[TaggedClip], list[str]]:
+    """Let all clips be written, with a progress bar where one can be seen; those that failed, and all warnings."""
+    failures, warnings = [], []
+    if visible and sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        written = track(written, "tagging", total=total, console=Console(stderr=True))
+    try:
+        for clip in written:
+            warnings += [f"{clip.clip.path}: {warning}" for warning in clip.warnings]
+            if clip.error is not None:
+                failures.append(clip)
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`| head`): nothing more to say, not even when Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return failures, warnings
+
+
+def _tell(failures: list[TaggedClip], warnings: list[str], total: int, report: Path) -> None:
+    """What the user should know, on stderr; failures in full in `report`."""
+    from earmark.errors import summarise_rows
+    from earmark.run import write_atomically
+
+    if warnings:
+        print(summarise_rows(warnings), file=sys.stderr)
+    if not failures:
+        return
+    with (
+        write_atomically(report) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "reason"])
+        writer.writerows([clip.clip.path, clip.error] for clip in failures)
+    shown = summarise_rows([str(clip.error) for clip in failures], report=report)
+    print(f"{len(failures)} of {total} recordings failed (all in {report}):\n{shown}", file=sys.stderr)

@@ -1,0 +1,84 @@
+"""Commands that make a tagger: `demo`, `train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earmark.cli.console import messages, output, print_json, print_scorecard, show_log
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as --set optim.epochs=30. May be repeated.", metavar="KEY=VALUE"),
+]
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="A table of files and labels, or a folder with a folder per class.")],
+    out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")] = None,
+    model: Annotated[str | None, typer.Option(help="se_cnn, tiny_cnn or forest. [default: se_cnn]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")] = None,
+    setting: Settings = None,
+    audio_dir: Annotated[Path | None, typer.Option(help="Where the table's files are, if not beside it.")] = None,
+    allow_leak: Annotated[bool, typer.Option(help="Go on although one recording is in several folds.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
+) -> None:
+    """Train on labelled sounds: folds, baseline, network, scores with intervals, one tagger file, a report.
+
+    The same command again goes on where it was stopped.
+
+    Examples:
+
+      earmark train sounds/
+
+      earmark train labels.csv --audio-dir wav --out runs/birds --seed 1
+
+      earmark train sounds/ --set optim.epochs=30 --set window.seconds=2
+    """
+    from earmark.flows.train import train as run_training
+
+    show_log()
+    short = {"model": model, "seed": seed}
+    settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    trained = run_training(
+        data, out, audio_dir=audio_dir, recipe=recipe, settings=settings, allow_leak=allow_leak, progress=not as_json
+    )
+    show_trained(trained, as_json)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the sounds and the run go.")] = Path("earmark-demo"),
+    seed: Annotated[int, typer.Option(help="Of the sounds and of the training.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
+) -> None:
+    """No data yet: make a labelled sound set, then check, split, train, score, report and tag, in a few minutes.
+
+    Example:
+
+      earmark demo --out /tmp/demo
+    """
+    from earmark.flows.demo import demo as run_demo
+
+    show_log()
+    shown = run_demo(out, seed=seed, progress=not as_json)
+    if not as_json:
+        output.print(f"\nTags of {shown.recording}:")
+        for tag in shown.tags:
+            output.print(f"  {tag.start:5.1f} to {tag.end:5.1f} s  {tag.label}  {tag.score:.2f}", markup=False)
+    show_trained(shown.trained, as_json)
+
+
+def show_trained(trained, as_json: bool) -> None:
+    """The scores, the paths of what was made, and exit code 1 when some files could not be read."""
+    run = trained.run
+    if as_json:
+        print_json(trained.scorecard.to_dict())
+    else:
+        print_scorecard(trained.scorecard)
+        output.print(f"\ntagger  {run.tagger}\nreport  {run.report}\ncard    {run.card}", markup=False)
+    if trained.n_failures:
+        messages.print(f"{trained.n_failures} files could not be read and were left out: {run.failures}", markup=False)
+        raise typer.Exit(1)

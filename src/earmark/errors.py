@@ -1,0 +1,55 @@
+"""Everything Earmark raises on purpose.
+
+Texts say *where: what is wrong (found, expected). What to do.* Only the doors (the command line, a server) catch
+these; any other exception that reaches a user is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class EarmarkError(Exception):
+    """The user's input or installation is at fault; the text says how to put it right."""
+
+
+class AudioError(EarmarkError):
+    """A sound cannot be read."""
+
+
+class ManifestError(EarmarkError):
+    """A table or folder of labelled clips is wrong."""
+
+
+class ConfigError(EarmarkError):
+    """A setting is unknown, of the wrong type or contradicts another."""
+
+
+class TaggerFileError(EarmarkError):
+    """A tagger file is damaged, of a newer format, or does not agree with itself."""
+
+
+class RunError(EarmarkError):
+    """A run folder is missing, incomplete, or belongs to other data or settings."""
+
+
+class MissingExtraError(EarmarkError):
+    """A package that this command needs is not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str):
+        super().__init__(f"{package} is needed to {purpose}. pip install 'earmark[{extra}]'")
+
+
+def summarise_rows(messages: Sequence[str], shown: int = 5, report: Path | None = None) -> str:
+    """Join row errors: the first `shown`, then the count of the rest and where they are written in full.
+
+    >>> print(summarise_rows(["row 1: a", "row 2: b", "row 3: c"], shown=2))
+    row 1: a
+    row 2: b
+    … and 1 more
+    """
+    lines = list(messages[:shown])
+    if len(messages) > shown:
+        lines.append(f"… and {len(messages) - shown} more" + (f", all in {report}" if report else ""))
+    return "\n".join(lines)

@@ -1,0 +1,143 @@
+"""From a torch module to a tagger file: one ONNX graph, stamped alike, checked against torch, written whole."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from earmark.errors import TaggerFileError
+from earmark.models.tagging_net import TaggingNet
+from earmark.run import write_atomically
+from earmark.tagger.metadata import METADATA_KEY, TaggerMetadata
+
+OPSET = 20
+ML_OPSET = 3
+IR_VERSION = 10  # what the oldest allowed ONNX Runtime loads
+TOLERANCE = 1e-4  # of scores, torch against the file
+
+
+class ScoringGraph(nn.Module):
+    """What a tagger file computes: waveform (batch, window_samples) → scores (batch, classes), embedding (batch, features).
+
+    With several nets their scores and embeddings are averaged and joined; the first one's front end serves all.
+    """
+
+    def __init__(self, nets: list[TaggingNet], multi_label: bool):
+        super().__init__()
+        self.frontend = nets[0].frontend.exportable()
+        self.backbones = nn.ModuleList(net.backbone for net in nets)
+        self.heads = nn.ModuleList(net.head for net in nets)
+        self.multi_label = multi_label
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and embedding."""
+        spectrogram = self.frontend(waveform)
+        embeddings = [
+            head.pool(backbone(spectrogram)) for backbone, head in zip(self.backbones, self.heads, strict=True)
+        ]
+        scores = [
+            self._scores(head.classify(embedding)) for head, embedding in zip(self.heads, embeddings, strict=True)
+        ]
+        return torch.stack(scores).mean(dim=0), torch.cat(embeddings, dim=1)
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=1)
+
+
+def trace(module: nn.Module, window_samples: int, outputs: tuple[str, ...]) -> onnx.ModelProto:
+    """Export a module of one input, `waveform` (batch, window_samples), with a free batch.
+
+    Args:
+        outputs: names of what the module returns, in order.
+    """
+    module = module.eval()
+    example = torch.zeros(2, window_samples)
+    with warnings.catch_warnings(), _silent_exporter():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            (example,),
+            input_names=["waveform"],
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    return program.model_proto
+
+
+@contextlib.contextmanager
+def _silent_exporter():
+    """The exporter speaks of its passes on stdout and of packages it does not need in its log."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def stamp(model: onnx.ModelProto, metadata: TaggerMetadata) -> None:
+    """The same IR and operator sets for every tagger, and the metadata as one JSON document."""
+    model.ir_version = IR_VERSION
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    if any(node.domain == "ai.onnx.ml" for node in model.graph.node):
+        model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", ML_OPSET))
+    model.producer_name = "earmark"
+    # Names of source files and Python scopes that the exporter leaves on every node.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    onnx.checker.check_model(model)
+
+
+@torch.no_grad()
+def export_tagger(nets: list[TaggingNet], metadata: TaggerMetadata, path: Path, windows: np.ndarray) -> None:
+    """Write the tagger file of one net, or of several that are averaged, and hold it against torch.
+
+    Args:
+        windows: (n, window_samples) float32, real windows that file and torch must agree on.
+
+    Raises:
+        TaggerFileError: they do not; nothing is written.
+    """
+    squash = torch.sigmoid if metadata.multi_label else lambda logits: torch.softmax(logits, dim=1)
+    expected = torch.stack([squash(net(torch.from_numpy(windows))) for net in nets]).mean(dim=0).numpy()
+    graph = ScoringGraph(nets, metadata.multi_label)
+    write_tagger(trace(graph, windows.shape[1], ("scores", "embedding")), metadata, path, windows, expected)
+
+
+def write_tagger(
+    model: onnx.ModelProto, metadata: TaggerMetadata, path: Path, windows: np.ndarray, expected: np.ndarray
+) -> None:
+    """Stamp a graph and write it, whole or not at all, once ONNX Runtime gives the expected scores (n, classes).
+
+    Raises:
+        TaggerFileError: the scores differ by more than TOLERANCE.
+    """
+    stamp(model, metadata)
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    difference = float(np.abs(session.run(["scores"], {"waveform": windows})[0] - expected).max())
+    if not difference <= TOLERANCE:
+        raise TaggerFileError(
+            f"{path}: the exported graph's scores differ from the trained model's by {difference:.2g} (at most "
+            f"{TOLERANCE:g} is allowed), so it is not written. This is a defect of Earmark: please report it."
+        )
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content)

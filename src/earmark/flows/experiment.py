@@ -1,0 +1,159 @@
+"""What the steps of a training run share: where it stands, on what, with which settings."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earmark.audio.cache import Cache
+from earmark.config import to_yaml
+from earmark.data.clip_audio import ClipAudio
+from earmark.data.manifest import Manifest
+from earmark.data.readers import read_manifest
+from earmark.errors import RunError
+from earmark.flows.run_config import RunConfig
+from earmark.run import Run, write_text
+from earmark.tagger.metadata import TaggerMetadata
+from earmark.windows import Framing
+
+PACKAGES = ("earmark", "torch", "lightning", "numpy", "scikit-learn", "onnx", "onnxruntime", "soundfile", "soxr")
+CHECKED_CLIPS = 16  # real clips that an exported file and its model must agree on
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training run, everything decided.
+
+    manifest: every row has a fold, and its file could be read.
+    progress: draw progress bars.
+    """
+
+    run: Run
+    config: RunConfig
+    manifest: Manifest
+    cache: Cache
+    progress: bool = True
+
+    @property
+    def framing(self) -> Framing:
+        return self.config.framing
+
+    def audio(self, manifest: Manifest) -> ClipAudio:
+        """The clips' sound at this run's rate."""
+        return ClipAudio(manifest, self.cache, self.framing.sample_rate)
+
+    def sample_windows(self) -> np.ndarray:
+        """First windows of a few clips spread over the set, (n, window_samples) float32."""
+        audio = self.audio(self.manifest)
+        chosen = np.unique(np.linspace(0, len(audio) - 1, CHECKED_CLIPS).astype(int))
+        return np.stack([self.framing.cut(audio[clip])[0] for clip in chosen])
+
+    def metadata(
+        self,
+        name: str,
+        trained_on: Manifest,
+        *,
+        thresholds: Mapping[str, tuple[float, ...]] | None = None,
+        clip_seconds_max: float | None = None,
+        scores: Mapping[str, Any] | None = None,
+    ) -> TaggerMetadata:
+        """The facts that ride in a tagger file fitted on the clips of `trained_on`."""
+        return TaggerMetadata(
+            name=name,
+            labels=self.manifest.vocabulary.labels,
+            sample_rate=self.framing.sample_rate,
+            window_seconds=self.config.window.seconds,
+            hop_seconds=self.config.window.hop_seconds,
+            multi_label=self.manifest.multi_label,
+            padding=self.config.window.padding,
+            pool=self.config.window.pool,
+            # A softmax always has a best class; until thresholds are fitted it is named.
+            thresholds=thresholds or ({} if self.manifest.multi_label else self.no_thresholds()),
+            clip_seconds_max=clip_seconds_max,
+            trained_on={
+                "content_hash": trained_on.content_hash(),
+                "n_clips": len(trained_on),
+                "data": Path(self.config.data.path).name,
+                "run": self.run.name,
+            },
+            scores=scores or {},
+            versions=package_versions(),
+            licences=("of the training data: see its own terms",),
+        )
+
+    def no_thresholds(self) -> dict[str, tuple[float, ...]]:
+        """Thresholds that every score clears."""
+        zeros = (0.0,) * len(self.manifest.vocabulary)
+        return {"window": zeros, "clip": zeros}
+
+
+def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
+    """Write a new run's settings and rows, or make sure that an existing folder holds the very same ones.
+
+    Raises:
+        RunError: the folder belongs to other settings or other rows, or holds something that is no run.
+    """
+    settings = to_yaml(config)
+    if run.config.exists():
+        if run.config.read_text(encoding="utf-8") != settings:
+            raise RunError(
+                f"{run.folder}: holds a run with other settings ({_first_difference(run.config, settings)}). "
+                "Choose another --out, or delete the folder."
+            )
+        if run.manifest.exists() and read_manifest(run.manifest) != manifest:
+            raise RunError(
+                f"{run.folder}: holds a run on other rows (the data has changed since). "
+                "Choose another --out, or delete the folder."
+            )
+    elif run.folder.exists() and any(run.folder.iterdir()):
+        raise RunError(f"{run.folder}: is not empty and holds no run. Choose another --out.")
+    manifest.write(run.manifest)
+    write_text(run.environment, environment_text(config.seed))
+    write_text(run.config, settings)
+
+
+def _first_difference(path: Path, settings: str) -> str:
+    """The first line that differs, as "key: there, now other"."""
+    before, now = path.read_text(encoding="utf-8").splitlines(), settings.splitlines()
+    for old, new in zip(before, now, strict=False):
+        if old != new:
+            return f"{old.strip()}; now {new.strip()}"
+    return f"{len(before)} lines; now {len(now)}"
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of what makes the numbers."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def environment_text(seed: int) -> str:
+    """Versions, machine, commit, command and seed, a line each."""
+    lines = [f"python {platform.python_version()}", f"platform {platform.platform()}"]
+    lines += [f"{name} {number}" for name, number in package_versions().items()]
+    lines += [f"git {_commit()}", f"command {shlex.join(sys.argv)}", f"seed {seed}"]
+    return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    """The commit of the folder the command was given in, if it is under git."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return answer.stdout.strip() or "none"

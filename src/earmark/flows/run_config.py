@@ -1,0 +1,159 @@
+"""Everything a training run can be told, and how the defaults follow from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from earmark.augment.pipeline import AugmentConfig
+from earmark.baselines import BASELINES
+from earmark.config import change, parse_assignments, read_yaml
+from earmark.errors import ConfigError
+from earmark.lookup import did_you_mean
+from earmark.models.frontend import FrontendConfig
+from earmark.models.tagging_net import MODELS
+from earmark.training.fit import PRECISIONS
+from earmark.training.module import OptimConfig
+from earmark.windows import PADDINGS, POOLS, Framing
+
+SHIPS = ("refit", "ensemble")
+MAX_SAMPLE_RATE = 32000
+WINDOW_SECONDS = (1.0, 5.0)  # shortest and longest that the defaults choose
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on.
+
+    path: the table or folder.
+    audio_dir: where the table's files are, if not beside it.
+    n_folds: parts of a cross-validation, if the data brings none of its own.
+    fold_seed: of the folds that Earmark draws; the same for every training seed.
+    allow_leak: go on although pieces of one recording are in several folds.
+    """
+
+    path: str = ""
+    audio_dir: str | None = None
+    n_folds: int = 5
+    fold_seed: int = 0
+    allow_leak: bool = False
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """How recordings become windows.
+
+    seconds: length of a window; by default the clips' median length, between 1 and 5 s.
+    hop_seconds: from one window to the next; by default half a window.
+    padding: what follows a clip that is too short, "repeat" or "zeros".
+    pool: how window scores become a clip's, "mean" or "max".
+    """
+
+    seconds: float = 5.0
+    hop_seconds: float = 2.5
+    padding: str = "repeat"
+    pool: str = "mean"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A training run.
+
+    model: a name in MODELS or BASELINES. model_options: keyword arguments of its class.
+    validation_fraction: share of the training folds that chooses the epoch; 0 = the last epoch is taken.
+    precision: "float32", "bfloat16", or "auto" = bfloat16 where the hardware has it.
+    ship: the tagger for use: "refit" on all clips, or the "ensemble" of the folds' networks.
+    seed: of everything random but the folds.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: str = "se_cnn"
+    model_options: dict[str, str] = field(default_factory=dict)
+    window: WindowConfig = field(default_factory=WindowConfig)
+    frontend: FrontendConfig = field(default_factory=FrontendConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    validation_fraction: float = 0.0
+    precision: str = "auto"
+    ship: str = "refit"
+    seed: int = 0
+
+    def __post_init__(self):
+        choices = {
+            "window.padding": (self.window.padding, PADDINGS),
+            "window.pool": (self.window.pool, POOLS),
+            "precision": (self.precision, PRECISIONS),
+            "ship": (self.ship, SHIPS),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise ConfigError(f"{name}: '{value}' is none of {', '.join(known)}.")
+        known_models = {**BASELINES, **MODELS}
+        if self.model not in known_models:
+            raise ConfigError(
+                f"'{self.model}' is not a model{did_you_mean(self.model, known_models)}. "
+                f"Known: {', '.join(sorted(known_models))}."
+            )
+        if not 0 < self.window.hop_seconds <= self.window.seconds:
+            raise ConfigError(
+                f"window.hop_seconds: {self.window.hop_seconds:g} s would leave gaps between windows of "
+                f"{self.window.seconds:g} s. Choose more than 0 and at most the window."
+            )
+        if self.framing.window_samples < self.frontend.n_fft:
+            raise ConfigError(
+                f"window.seconds: {self.window.seconds:g} s is shorter than one transform of {self.frontend.n_fft} "
+                f"samples at {self.frontend.sample_rate} Hz. Choose a longer window or a smaller frontend.n_fft."
+            )
+        if not 0 <= self.validation_fraction < 0.9:
+            raise ConfigError(f"validation_fraction: {self.validation_fraction:g} is not between 0 and 0.9.")
+        if self.optim.epochs < 1 or self.optim.batch_size < 2:
+            raise ConfigError("optim: at least one epoch and two clips a batch are needed.")
+
+    @property
+    def framing(self) -> Framing:
+        """The windows in samples."""
+        rate = self.frontend.sample_rate
+        return Framing(
+            rate,
+            round(self.window.seconds * rate),
+            round(self.window.hop_seconds * rate),
+            self.window.padding,
+        )
+
+
+def defaults_for(sample_rates: Sequence[int], clip_seconds: Sequence[float]) -> RunConfig:
+    """The defaults for clips of these sample rates (Hz) and lengths (s).
+
+    The rate is the median file's, at most 32 kHz: beyond, almost nothing is heard and everything costs more. Transform
+    and hop keep their length in time (32 and 10 ms).
+    """
+    rate = int(min(np.median(sample_rates), MAX_SAMPLE_RATE))
+    shortest, longest = WINDOW_SECONDS
+    seconds = float(np.clip(round(float(np.median(clip_seconds)), 1), shortest, longest))
+    frontend = FrontendConfig(
+        sample_rate=rate, n_fft=2 ** round(np.log2(0.032 * rate)), hop_length=round(0.010 * rate)
+    )
+    return RunConfig(frontend=frontend, window=WindowConfig(seconds=seconds, hop_seconds=seconds / 2))
+
+
+def resolve(defaults: RunConfig, data: DataConfig, recipe: Path | None, settings: Sequence[str]) -> RunConfig:
+    """Defaults < recipe < `--set` settings.
+
+    A window length that is changed alone takes its hop with it.
+
+    Raises:
+        ConfigError: an unknown setting, a wrong value, or settings that contradict each other.
+    """
+    changes = [(str(recipe), read_yaml(recipe))] if recipe else []
+    changes.append(("--set", parse_assignments(settings)))
+    config = replace(defaults, data=data)
+    for where, values in changes:
+        window = values.get("window")
+        if isinstance(window, dict) and "seconds" in window and "hop_seconds" not in window:
+            length = change(config.window, {"seconds": window["seconds"]}, where).seconds
+            values = {**values, "window": {**window, "hop_seconds": length / 2}}
+        config = change(config, values, where)
+    return config

@@ -1,0 +1,229 @@
+"""The story of `earmark train`: read, check, split, baseline, network, honest scores, one tagger file, a report."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from earmark.audio.cache import Cache
+from earmark.audio.probe import probe
+from earmark.data.leakage import find_leaks, hash_contents, refuse_leaks
+from earmark.data.manifest import Manifest
+from earmark.data.readers import read_manifest
+from earmark.data.splits import choose_folds
+from earmark.errors import AudioError, ManifestError, summarise_rows
+from earmark.evaluation.scorecard import Scorecard, make_scorecard
+from earmark.evaluation.thresholds import best_f1_threshold
+from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_validate
+from earmark.flows.experiment import Experiment, claim
+from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.predictions import Predictions
+from earmark.report.card import card_text
+from earmark.report.report import write_report
+from earmark.run import Run, write_atomically, write_json, write_text
+from earmark.tagger.metadata import TaggerMetadata
+from earmark.tagger.tagger import load_tagger
+
+log = logging.getLogger("earmark")
+
+BASELINE = "forest"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run made: its folder, its scores, and how many files could not be read."""
+
+    run: Run
+    scorecard: Scorecard
+    n_failures: int
+
+
+def train(
+    data: Path,
+    out: Path | None = None,
+    *,
+    audio_dir: Path | None = None,
+    recipe: Path | None = None,
+    settings: Sequence[str] = (),
+    allow_leak: bool = False,
+    progress: bool = True,
+) -> Trained:
+    """From labelled sounds to an honest score and one tagger file. The same call again goes on after a kill.
+
+    Args:
+        data: a table of files and labels, or a folder with a folder per class.
+        out: the run's folder; default runs/NAME.
+        audio_dir: where the table's files are, if not beside it.
+        recipe: YAML of the settings that differ from the defaults.
+        settings: "section.key=value" each, over the recipe.
+        allow_leak: go on although pieces of one recording are in several folds; every score is marked.
+
+    Raises:
+        EarmarkError: the data or the settings are at fault; nothing has been trained yet.
+    """
+    run = Run(out or Path("runs") / data.resolve().stem)
+    manifest = read_manifest(data, audio_dir=audio_dir)
+    manifest, failures, defaults = survey(manifest)
+    given = DataConfig(str(data.resolve()), str(audio_dir.resolve()) if audio_dir else None, allow_leak=allow_leak)
+    config = resolve(defaults, given, recipe, settings)
+    cache = Cache()
+    manifest, more = decode(manifest, cache, config.frontend.sample_rate)
+    failures += more
+    manifest, _, how = choose_folds(manifest, config.data.n_folds, seed=config.data.fold_seed)
+    log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
+    leaks = find_leaks(manifest, hash_contents(manifest, threads=2))
+    if not config.data.allow_leak:
+        refuse_leaks(leaks)
+    claim(run, config, manifest)
+    write_failures(run, failures)
+    experiment = Experiment(run, config, manifest, cache, progress)
+    scorecard = train_models(experiment, notes=[how, *(f"Leak allowed: {leak}" for leak in leaks)])
+    return Trained(run, scorecard, len(failures))
+
+
+def survey(manifest: Manifest) -> tuple[Manifest, list[tuple[str, str]], RunConfig]:
+    """Read every file's header: the readable rows, (path, reason) of the others, and the defaults that follow."""
+    rates, seconds, failures, readable = [], [], [], []
+    headers: dict[Path, tuple[int, float] | None] = {}
+    for row, clip in enumerate(manifest.clips()):
+        if clip.path not in headers:
+            try:
+                info = probe(clip.path)
+                headers[clip.path] = (info.sample_rate, info.seconds)
+            except AudioError as error:
+                headers[clip.path] = None
+                failures.append((str(clip.path), str(error)))
+        header = headers[clip.path]
+        if header:
+            readable.append(row)
+            rates.append(header[0])
+            seconds.append((header[1] if clip.end is None else clip.end) - clip.start)
+    require_some(manifest, readable, failures)
+    return manifest.select(np.array(readable)), failures, defaults_for(rates, seconds)
+
+
+def decode(manifest: Manifest, cache: Cache, sample_rate: int) -> tuple[Manifest, list[tuple[str, str]]]:
+    """Decode every file into the cache: the rows whose file is whole, and (path, reason) of the others."""
+    log.info("decoding %d clips to %d Hz (cache: %s)", len(manifest), sample_rate, cache.folder)
+    failures = [(str(path), reason) for path, reason in cache.prepare(manifest.files, sample_rate, threads=2)]
+    broken = {path for path, _ in failures}
+    whole = [row for row, path in enumerate(manifest.files) if str(path) not in broken]
+    require_some(manifest, whole, failures)
+    return manifest.select(np.array(whole)), failures
+
+
+def require_some(manifest: Manifest, rows: Sequence[int], failures: Sequence[tuple[str, str]]) -> None:
+    """Stop when hardly anything can be read."""
+    if len(rows) < len(manifest) / 2:
+        reasons = [reason for _, reason in failures]
+        raise ManifestError(
+            f"{len(failures)} files cannot be read, more than half of the clips. Repair them or leave them out.\n"
+            f"{summarise_rows(reasons)}"
+        )
+
+
+def train_models(experiment: Experiment, notes: Sequence[str]) -> Scorecard:
+    """Baseline and network on the same folds, their scores, and the tagger for use."""
+    run, config, manifest = experiment.run, experiment.config, experiment.manifest
+    models = {BASELINE: ForestFolds(experiment)}
+    if config.model != BASELINE:
+        models[config.model] = NetworkFolds(experiment)
+    windows = {name: cross_validate(experiment, name, folds) for name, folds in models.items()}
+    clips = {name: pooled(experiment, scores) for name, scores in windows.items()}
+    for name, predictions in clips.items():
+        predictions.save(run.predictions(name))
+    scorecard = make_scorecard(
+        manifest.targets(),
+        {name: predictions.scores for name, predictions in clips.items()},
+        labels=manifest.vocabulary.labels,
+        groups=manifest.groups,
+        folds=manifest.folds,
+        multi_label=manifest.multi_label,
+    )
+    scorecard.save(run.scorecard)
+    ship(experiment, models[config.model], windows[config.model], clips[config.model], scorecard)
+    write_text(run.card, card_text(run, notes=notes))
+    write_report(run.folder)
+    return scorecard
+
+
+def pooled(experiment: Experiment, windows: Predictions) -> Predictions:
+    """Out-of-fold window scores to clip scores, in the manifest's order."""
+    return windows.to_clips(experiment.config.window.pool).align(experiment.manifest.clip_ids)
+
+
+def ship(
+    experiment: Experiment,
+    folds: ForestFolds | NetworkFolds,
+    windows: Predictions,
+    clips: Predictions,
+    scorecard: Scorecard,
+) -> None:
+    """Make the tagger for use, with thresholds from the out-of-fold scores, unless a run before a kill has made it."""
+    run, config = experiment.run, experiment.config
+    folder = run.fold("refit", config.model)
+    if not folder.result.exists():
+        metadata = shipped_metadata(experiment, windows, clips, scorecard)
+        if config.ship == "ensemble" and isinstance(folds, NetworkFolds):
+            folds.ensemble(folder, metadata)
+        else:
+            folds.refit(folder, metadata)
+        load_tagger(folder.tagger)
+        write_json(folder.result, {"ship": config.ship, "n_clips": len(experiment.manifest)})
+    with write_atomically(run.tagger) as temporary:
+        temporary.write_bytes(folder.tagger.read_bytes())
+
+
+def shipped_metadata(
+    experiment: Experiment, windows: Predictions, clips: Predictions, scorecard: Scorecard
+) -> TaggerMetadata:
+    """The facts of the tagger for use: its scores are the recipe's, out of fold, not of these very weights."""
+    manifest, model = experiment.manifest, experiment.config.model
+    primary = scorecard.primary_metric
+    found = scorecard.models[model].metrics[primary]
+    lengths = windows.to_clips("max")
+    return experiment.metadata(
+        experiment.run.name,
+        manifest,
+        thresholds=fitted_thresholds(experiment, windows, clips),
+        clip_seconds_max=float(np.max(lengths.ends - lengths.starts)),
+        scores={
+            "of": "cross-validation of this recipe, not of these weights",
+            "model": model,
+            "metric": primary,
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+            "n_clips": len(manifest),
+        },
+    )
+
+
+def fitted_thresholds(
+    experiment: Experiment, windows: Predictions, clips: Predictions
+) -> dict[str, tuple[float, ...]]:
+    """Multi-label: the score that gives the best F1 out of fold, at each level. Single-label: the best class is named."""
+    manifest = experiment.manifest
+    if not manifest.multi_label:
+        return experiment.no_thresholds()
+    targets = manifest.targets()
+    row_of = {name: row for row, name in enumerate(manifest.clip_ids)}
+    owners = np.array([row_of[name] for name in windows.clip_ids])
+    n_classes = len(manifest.vocabulary)
+    return {
+        "window": (best_f1_threshold(targets[owners], windows.scores),) * n_classes,
+        "clip": (best_f1_threshold(targets, clips.scores),) * n_classes,
+    }
+
+
+def write_failures(run: Run, failures: Sequence[tuple[str, str]]) -> None:
+    """The table of files that could not be read, (path, reason); no file where there is none."""
+    if not failures:
+        return
+    with write_atomically(run.failures) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "reason"), *failures])

@@ -1,0 +1,47 @@
+"""Names to things: the written tables (MODELS, METRICS, …) map a name to "module:attribute", resolved when used.
+
+A table lets a low floor load from a high one without importing it, and keeps `--help` fast.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from earmark.errors import ConfigError
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A hint such as " (did you mean 'se_cnn'?)", empty when nothing is near.
+
+    >>> did_you_mean("se_cn", ["tiny_cnn", "se_cnn"])
+    " (did you mean 'se_cnn'?)"
+    """
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def load(reference: str) -> Any:
+    """The object that "package.module:attribute" names."""
+    module, _, attribute = reference.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def lookup(table: Mapping[str, str], name: str, kind: str) -> Any:
+    """The object behind `name` in `table`.
+
+    Args:
+        table: name → "package.module:attribute".
+        name: what the user wrote.
+        kind: what the table holds, in one word for the error text ("model", "metric").
+
+    Raises:
+        ConfigError: the name is not in the table.
+    """
+    if name not in table:
+        raise ConfigError(
+            f"'{name}' is not a {kind}{did_you_mean(name, table)}. Known: {', '.join(sorted(table))}."
+        )
+    return load(table[name])

@@ -1,0 +1,56 @@
+"""Layers that several families share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MelNorm(nn.Module):
+    """Batch normalisation of each mel band over clips and time: puts dB values near zero, whatever the recording level.
+
+    >>> MelNorm(4)(torch.zeros(2, 1, 4, 10)).shape
+    torch.Size([2, 1, 4, 10])
+    """
+
+    def __init__(self, n_mels: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(n_mels)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Spectrogram (batch, 1, mels, frames), same shape out."""
+        return self.norm(spectrogram.transpose(1, 2)).transpose(1, 2)
+
+
+class ConvNormReLU(nn.Sequential):
+    """Convolution without bias, batch normalisation, ReLU; size kept unless strided."""
+
+    def __init__(
+        self, n_in: int, n_out: int, kernel: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1)
+    ):
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        super().__init__(
+            nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class SqueezeExcitation(nn.Module):
+    """Weigh channels by what the whole map holds.
+
+    Args:
+        ratio: how many times narrower the middle layer is.
+
+    Source: Hu et al. 2018, arXiv 1709.01507.
+    """
+
+    def __init__(self, n_channels: int, ratio: int = 4):
+        super().__init__()
+        self.squeeze = nn.Linear(n_channels, n_channels // ratio)
+        self.excite = nn.Linear(n_channels // ratio, n_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, channels, mels, frames), same shape out."""
+        summary = torch.relu(self.squeeze(features.mean(dim=(2, 3))))
+        return features * torch.sigmoid(self.excite(summary))[:, :, None, None]

@@ -1,0 +1,96 @@
+"""card.md: the model card that travels with a tagger file."""
+
+from __future__ import annotations
+
+import math
+
+from earmark.evaluation import Scorecard
+from earmark.tagger.metadata import TaggerMetadata
+
+HOW_MADE = {
+    "refit": "one network, trained again on all clips with the recipe that was scored",
+    "ensemble": "the average of the networks of all folds",
+}
+
+
+def card_text(metadata: TaggerMetadata, scorecard: Scorecard, *, model: str, ship: str) -> str:
+    """The model card as Markdown.
+
+    Args:
+        metadata: of the tagger file.
+        scorecard: of the run that made it.
+        model: its name in the scorecard.
+        ship: how the file was made from the run, "refit" or "ensemble".
+    """
+    kind = "several labels can hold at once" if metadata.multi_label else "one label per clip"
+    trained_on = metadata.trained_on
+    made = HOW_MADE[ship] if model != "forest" else "a random forest on log-mel statistics of all clips"
+    parts = [
+        f"# {_cell(metadata.name)}",
+        f"Tags sounds with {len(metadata.labels)} labels ({kind}).",
+        "## Use",
+        f"Meant for sounds like those it was trained on: the same kinds of source, recorder and place. "
+        f"It knows no other label, and gives every sound scores for these {len(metadata.labels)}. "
+        "Check it on recordings of your own before you rely on it.",
+        _bullets(
+            f"input: any recording, brought to {metadata.sample_rate} Hz mono",
+            f"heard in windows of {metadata.window_seconds:g} s, one every {metadata.hop_seconds:g} s; "
+            f"a clip's score is the windows' {metadata.pool}",
+            f"made as {made}",
+        ),
+        "## Scores",
+        f"Measured on {scorecard.n_clips:,} clips, each scored by a model that never saw it. "
+        "They are scores of the recipe, not of these weights: the file for use was not tested itself.",
+        _scores_table(scorecard),
+        _bullets(*(_cell(note) for note in scorecard.notes())),
+        "## Labels",
+        _labels_table(metadata, scorecard, model),
+        "## Data and licences",
+        _bullets(
+            *(f"{_cell(str(key))}: {_cell(str(value))}" for key, value in trained_on.items()),
+            *(_cell(licence) for licence in metadata.licences),
+        ),
+        "## Made with",
+        _bullets(*(f"{package} {version}" for package, version in metadata.versions.items())),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _scores_table(scorecard: Scorecard) -> str:
+    """The scores of all models, best first, with 95 % intervals."""
+    header, rows = scorecard.table()
+    return _table([f"{header[0]} (95 % interval)", *header[1:]], rows)
+
+
+def _labels_table(metadata: TaggerMetadata, scorecard: Scorecard, model: str) -> str:
+    """Each label with its clips, its score and the score from which it is asserted."""
+    metric = "lwlrap" if scorecard.multi_label else "recall"
+    per_class = scorecard.models[model].per_class
+    rows = [
+        [label, str(per_class[label]["n_clips"]), _two_digits(per_class[label][metric]), f"{threshold:.2f}"]
+        for label, threshold in zip(metadata.labels, metadata.thresholds["clip"], strict=True)
+    ]
+    return _table(["label", "clips", metric, "tagged from a score of"], rows)
+
+
+def _two_digits(value: float) -> str:
+    """A score in two digits; a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _bullets(*lines: str) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """`text` so that Markdown shows it as it is, on one line."""
+    for sign in "\\`*_[]<>|#":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())

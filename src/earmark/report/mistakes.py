@@ -1,0 +1,103 @@
+"""The clips a model got most wrong, with their sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from earmark import audio
+from earmark.data import Manifest
+from earmark.errors import AudioError
+from earmark.page import sound
+
+PLAYED_RATES = (8_000, 16_000, 22_050, 32_000, 44_100)
+PLAYED_SECONDS = 30.0
+N_TAGS = 4
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One clip that was got wrong.
+
+    where: its file and region.
+    given: the labels it was given; heard: the tags that it should not have got.
+    tags: (label, score, given?) of the highest scores and of the given labels, highest first.
+    sound: HTML of spectrogram and player, empty where the sound cannot be read; `trouble` then says why.
+    cut_seconds: length of the clip where only its beginning is played, else None.
+    """
+
+    where: str
+    given: tuple[str, ...]
+    heard: tuple[str, ...]
+    tags: tuple[tuple[str, float, bool], ...]
+    sound: str = ""
+    trouble: str = ""
+    cut_seconds: float | None = None
+
+
+def worst(targets: np.ndarray, scores: np.ndarray, multi_label: bool, n: int) -> np.ndarray:
+    """Positions of the n worst clips, worst first.
+
+    Single-label: wrong clips, by how far the best wrong score lies above the given label's. Multi-label: any clip, by
+    its cross-entropy summed over the labels.
+    """
+    given = targets > 0
+    if multi_label:
+        likely = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+        badness = -np.where(given, np.log(likely), np.log1p(-likely)).sum(axis=1)
+        return np.argsort(-badness, kind="stable")[:n]
+    margin = np.where(given, -np.inf, scores).max(axis=1) - np.where(given, scores, -np.inf).max(axis=1)
+    order = np.argsort(-margin, kind="stable")
+    return order[margin[order] > 0][:n]
+
+
+def worst_mistakes(
+    manifest: Manifest, scores: np.ndarray, n: int, progress: Callable[[int, int], None] | None = None
+) -> list[Mistake]:
+    """The n worst clips with spectrogram and player; `progress(done, total)` is called after each."""
+    targets = manifest.targets()
+    positions = worst(targets, scores, manifest.multi_label, n)
+    mistakes = []
+    for done, position in enumerate(positions, start=1):
+        mistakes.append(_mistake(manifest, int(position), targets[position] > 0, scores[position]))
+        if progress is not None:
+            progress(done, len(positions))
+    return mistakes
+
+
+def _mistake(manifest: Manifest, position: int, given: np.ndarray, scores: np.ndarray) -> Mistake:
+    """One clip as a Mistake, its sound read."""
+    labels = list(manifest.vocabulary)
+    order = np.argsort(-scores, kind="stable")
+    # What counts as heard: as many of the highest scores as labels were given, and whatever is more likely than not.
+    n_heard = max(int(given.sum()), int((scores > 0.5).sum()), 1)
+    where = manifest.table["clip_id"].iloc[position]
+    shown = [column for rank, column in enumerate(order) if rank < N_TAGS or given[column]]
+    heard_sound, trouble, cut_seconds = _read(manifest, position, where)
+    return Mistake(
+        where=where,
+        given=tuple(labels[column] for column in np.flatnonzero(given)),
+        heard=tuple(labels[column] for column in order[:n_heard] if not given[column]),
+        tags=tuple((labels[column], float(scores[column]), bool(given[column])) for column in shown),
+        sound=heard_sound,
+        trouble=trouble,
+        cut_seconds=cut_seconds,
+    )
+
+
+def _read(manifest: Manifest, position: int, where: str) -> tuple[str, str, float | None]:
+    """HTML of the clip's sound, or why there is none; and the clip's length where it is cut."""
+    clip = manifest.clips()[position]
+    try:
+        info = audio.probe(clip.path)
+        sample_rate = next((rate for rate in PLAYED_RATES if rate >= info.sample_rate), PLAYED_RATES[-1])
+        end = info.seconds if clip.end is None else clip.end
+        cut = end - clip.start > PLAYED_SECONDS
+        waveform = audio.load(
+            clip.path, sample_rate, clip.start, clip.start + PLAYED_SECONDS if cut else clip.end
+        )
+    except AudioError as error:
+        return "", str(error), None
+    return sound(waveform, sample_rate, name=where), "", end - clip.start if cut else None

@@ -1,0 +1,128 @@
+"""What a finished run's folder holds, read back for the report."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earmark.config import read_yaml
+from earmark.data.manifest import Manifest
+from earmark.data.readers import read_manifest
+from earmark.errors import RunError
+from earmark.evaluation import Scorecard
+from earmark.predictions import Predictions
+from earmark.run import Run
+
+BASELINE = "forest"
+Histories = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """A finished run.
+
+    models: the network first, then the others.
+    manifest: the clips that every model scored.
+    scores: model → (clips, classes) out-of-fold scores, rows and columns as in the manifest.
+    seconds: how long the scored sound is.
+    histories: model → fold → its epochs.
+    failures: rows of failures.csv.
+    config: settings as nested text, empty where there is no config.yaml; config_text the file itself.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    scorecard: Scorecard
+    manifest: Manifest
+    scores: dict[str, np.ndarray]
+    seconds: float
+    histories: Histories
+    failures: list[dict[str, str]]
+    config: Mapping[str, Any]
+    config_text: str
+    environment: str
+
+    @property
+    def main(self) -> str:
+        """The model that the report is about: the network, or the only one there is."""
+        return self.models[0]
+
+
+def read_run(folder: Path) -> RunContents:
+    """Read a run folder.
+
+    Raises:
+        RunError: the run is not finished (what is missing is said), or its files do not belong together.
+        ManifestError: the clips' files are not where the manifest says.
+    """
+    run = Run(Path(folder))
+    _require([run.scorecard, run.manifest], run.folder)
+    scorecard = Scorecard.load(run.scorecard)
+    models = tuple(sorted(scorecard.models, key=lambda model: model == BASELINE))
+    _require([run.predictions(model) for model in models], run.folder)
+    manifest = read_manifest(run.manifest)
+    tables = {model: Predictions.load(run.predictions(model)) for model in models}
+    scored = set.intersection(*(set(table.clip_ids) for table in tables.values()))
+    manifest = manifest.select(np.array([name in scored for name in manifest.clip_ids]))
+    if not len(manifest) or any(set(table.labels) != set(manifest.vocabulary) for table in tables.values()):
+        raise RunError(
+            f"{run.folder}: manifest.csv and the predictions have other clips or other labels; they come from "
+            "different runs. Train again into an empty folder."
+        )
+    tables = {model: table.align(manifest.clip_ids) for model, table in tables.items()}
+    return RunContents(
+        name=run.name,
+        models=models,
+        scorecard=scorecard,
+        manifest=manifest,
+        scores={
+            model: table.scores[:, [table.labels.index(label) for label in manifest.vocabulary]]
+            for model, table in tables.items()
+        },
+        seconds=float(np.sum(tables[models[0]].ends - tables[models[0]].starts)),
+        histories=_histories(run, models),
+        failures=_rows(run.failures),
+        config=read_yaml(run.config) if run.config.exists() else {},
+        config_text=_text(run.config),
+        environment=_text(run.environment),
+    )
+
+
+def _require(paths: list[Path], folder: Path) -> None:
+    """Refuse a run without these files."""
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        raise RunError(
+            f"{folder}: the run is not finished ({', '.join(missing)} missing). "
+            "Give the same `earmark train` command again; it goes on where it stopped."
+        )
+
+
+def _histories(run: Run, models: tuple[str, ...]) -> Histories:
+    """The epochs of every fold of every model that counts them."""
+    found: Histories = {}
+    for path in sorted(run.folder.glob("fold_*/*/history.jsonl")):
+        from earmark.training.callbacks import read_history  # loads torch, so only where there is one to read
+
+        rows = read_history(path)
+        if path.parent.name in models and rows:
+            found.setdefault(path.parent.name, {})[path.parent.parent.name.removeprefix("fold_")] = rows
+    return found
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV with a header; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _text(path: Path) -> str:
+    """A text file, empty where there is none."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -1,0 +1,189 @@
+"""report.html: one file that shows what a run found, and lets the errors be heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from earmark import page
+from earmark.evaluation.metrics import TITLES
+from earmark.report.figures import Curves, axis, curves, matrix_figure
+from earmark.report.mistakes import worst_mistakes
+from earmark.report.reading import BASELINE, RunContents, read_run
+from earmark.run import Run, write_text
+
+N_MISTAKES = 12
+PER_CLASS = {True: "lwlrap", False: "recall"}  # by multi_label
+
+
+def write_report(run_folder: Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Write report.html into a finished run's folder: self-contained, no network, below 25 MB.
+
+    Args:
+        run_folder: of `earmark train`.
+        progress: called with (done, total) for each clip whose sound goes in.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        RunError: the run is not finished, or its files do not belong together.
+    """
+    contents = read_run(run_folder)
+    mistakes = worst_mistakes(contents.manifest, contents.scores[contents.main], N_MISTAKES, progress)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("earmark.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["number"] = _number
+    text = environment.get_template("report.html").render(
+        run=contents,
+        scorecard=contents.scorecard,
+        roles={model: "baseline" if model == BASELINE else "network" for model in contents.models},
+        titles=TITLES,
+        verdict=verdict(contents),
+        warnings=list(warnings(contents)),
+        score_axis=_score_axis(contents),
+        per_class=_per_class(contents),
+        per_class_metric=PER_CLASS[contents.scorecard.multi_label],
+        matrix=matrix_figure(
+            contents.manifest.targets(),
+            contents.scores[contents.main],
+            contents.manifest.vocabulary.labels,
+        ),
+        mistakes=mistakes,
+        curves=_curves(contents),
+        folds=_folds(contents),
+        sound_style=page.STYLE,
+        sound_script=page.SCRIPT,
+    )
+    path = Run(Path(run_folder)).report
+    write_text(path, text)
+    return path
+
+
+def verdict(contents: RunContents) -> str:
+    """The run in one sentence."""
+    scorecard, main = contents.scorecard, contents.main
+    found = scorecard.models[main].metrics[scorecard.primary_metric]
+    if scorecard.multi_label:
+        sentence = (
+            f"{main} ranks the right ones of {scorecard.n_classes} labels first with an lwlrap of "
+            f"{_number(found.value)} ({_number(found.low)} to {_number(found.high)}) on {scorecard.n_clips:,} clips"
+        )
+    else:
+        low, high = f"{100 * found.low:.1f}", f"{100 * found.high:.1f}"
+        sentence = (
+            f"{main} tells these {scorecard.n_classes} sounds apart in {100 * found.value:.1f} % of "
+            f"{scorecard.n_clips:,} clips ({low} to {high})"
+        )
+    return sentence + _against_baseline(contents) + "."
+
+
+def _against_baseline(contents: RunContents) -> str:
+    """How the network stands to the forest, as the end of a sentence; empty where there is no comparison."""
+    pair = {contents.main, BASELINE}
+    match = [each for each in contents.scorecard.comparisons if {each.a, each.b} == pair]
+    if not match or np.isnan(match[0].interval.low):
+        return ""
+    sign = 1 if match[0].a == contents.main else -1
+    found = match[0].interval
+    value, low, high = (sign * found.value, *sorted((sign * found.low, sign * found.high)))
+    if low > 0:
+        return f"; better than the forest by {value:.2f} ({low:.2f} to {high:.2f})"
+    if high < 0:
+        return f"; worse than the forest by {-value:.2f} ({-high:.2f} to {-low:.2f})"
+    return f"; not to be told from the forest (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
+
+
+def warnings(contents: RunContents) -> Iterator[str]:
+    """What a reader must know before believing the numbers."""
+    yield from contents.scorecard.models[contents.main].notes()
+    straddling = _straddling_groups(contents)
+    if straddling:
+        yield (
+            f"{straddling} groups stand in more than one fold: a model may have known a recording that it was "
+            "tested on, and the scores are too good."
+        )
+    elif contents.config.get("data", {}).get("allow_leak") == "true":
+        yield "Leaks between the folds were allowed: the scores may be too good."
+    if not contents.manifest.has_groups:
+        yield "No groups were given: clips of one recording may stand in several folds, and help each other."
+    if contents.failures:
+        yield f"{len(contents.failures)} files could not be read and are left out; failures.csv says why."
+
+
+def _straddling_groups(contents: RunContents) -> int:
+    """How many groups stand in more than one fold."""
+    folds = pd.Series(contents.manifest.folds)
+    return int((folds.groupby(contents.manifest.groups).nunique() > 1).sum())
+
+
+def _score_axis(contents: RunContents) -> Any:
+    """One number line that holds every interval, so that the metrics can be compared."""
+    found = [each for model in contents.scorecard.models.values() for each in model.metrics.values()]
+    return axis([bound for each in found for bound in (each.value, each.low, each.high)])
+
+
+def _per_class(contents: RunContents) -> list[dict[str, Any]]:
+    """One row per class that has clips, the weakest first: label, n_clips, values by model."""
+    metric = PER_CLASS[contents.scorecard.multi_label]
+    tables = {model: contents.scorecard.models[model].per_class for model in contents.models}
+    rows = [
+        {
+            "label": label,
+            "n_clips": row["n_clips"],
+            "values": {model: table[label][metric] for model, table in tables.items()},
+        }
+        for label, row in tables[contents.main].items()
+        if row["n_clips"]
+    ]
+    return sorted(rows, key=lambda row: row["values"][contents.main])
+
+
+def _curves(contents: RunContents) -> list[Curves]:
+    """Learning curves of the network's folds: loss, and the validation score where there is one."""
+    folds = contents.histories.get(contents.main, {})
+    figures = (
+        curves(folds, {"train_loss": "training", "validation_loss": "validation"}, "loss"),
+        curves(
+            folds,
+            {"validation_score": "validation"},
+            "lwlrap of the validation clips",
+            dot="validation_score",
+        ),
+    )
+    return [figure for figure in figures if figure is not None]
+
+
+def _folds(contents: RunContents) -> list[dict[str, Any]]:
+    """One row per fold: fold, n_clips, n_groups, the primary metric by model."""
+    groups = pd.Series(contents.manifest.groups).groupby(contents.manifest.folds).nunique()
+    metric = contents.scorecard.primary_metric
+    scores = {model: contents.scorecard.models[model].folds for model in contents.models}
+    return [
+        {
+            "fold": row["fold"],
+            "n_clips": row["n_clips"],
+            "n_groups": int(groups.get(row["fold"], 0)),
+            "values": {model: rows[number][metric] for model, rows in scores.items()},
+        }
+        for number, row in enumerate(scores[contents.main])
+    ]
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """A number with fixed digits; a dash for nan.
+
+    >>> _number(0.5), _number(float("nan"))
+    ('0.500', '–')
+    """
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,159 @@
+"""Run: the folder one experiment leaves, its file names, and atomic writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from earmark.errors import RunError
+
+TAGGER_SUFFIX = ".tagger.onnx"
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises:
+        RunError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}). Choose another place with --out.") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which mkstemp ignores."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write indented JSON, whole or not at all; nan becomes null."""
+    write_text(path, to_json(document, indent=2) + "\n")
+
+
+def to_json(document: Any, indent: int | None = None) -> str:
+    """Standard JSON text (nan and infinities become null, labels stay readable in any script)."""
+    return json.dumps(_finite(document), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every nan or infinity replaced by None and tuples by lists."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where each thing of a run stands. Nothing here reads audio or trains.
+
+    >>> Run(Path("runs/birds")).tagger.as_posix()
+    'runs/birds/birds.tagger.onnx'
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.csv"
+
+    @property
+    def environment(self) -> Path:
+        return self.folder / "environment.txt"
+
+    @property
+    def failures(self) -> Path:
+        return self.folder / "failures.csv"
+
+    @property
+    def scorecard(self) -> Path:
+        return self.folder / "scorecard.json"
+
+    @property
+    def card(self) -> Path:
+        return self.folder / "card.md"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def tagger(self) -> Path:
+        return self.folder / f"{self.name}{TAGGER_SUFFIX}"
+
+    def predictions(self, model: str) -> Path:
+        """Out-of-fold scores of one model, clip rows."""
+        return self.folder / f"predictions.{model}.csv"
+
+    def fold(self, fold: int | str, model: str) -> FoldFolder:
+        """The folder of one fold of one model ("refit" for the model fitted on all data)."""
+        name = f"fold_{fold}" if isinstance(fold, int) else fold
+        return FoldFolder(self.folder / name / model)
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """What training one model on one fold leaves."""
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def history(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.folder / "tensorboard"
+
+    @property
+    def result(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def tagger(self) -> Path:
+        return self.folder / "tagger.onnx"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.npz"

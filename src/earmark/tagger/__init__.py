@@ -1,0 +1,19 @@
+"""Taggers: one ONNX file each; from recordings to scores and tags. Never needs torch.
+
+docs/tagger-file.md specifies the file and everything that happens around its graph.
+"""
+
+from earmark.tagger.metadata import TaggerMetadata
+from earmark.tagger.tag_files import TaggedClip, score_files, tag_files
+from earmark.tagger.tagger import Clip, Tag, Tagger, load_tagger
+
+__all__ = [
+    "Clip",
+    "Tag",
+    "TaggedClip",
+    "Tagger",
+    "TaggerMetadata",
+    "load_tagger",
+    "score_files",
+    "tag_files",
+]

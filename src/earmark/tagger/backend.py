@@ -1,0 +1,32 @@
+"""What computes a tagger's scores: one protocol, and the table of those that keep it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Backend(Protocol):
+    """A graph that is loaded and ready. Several threads may call one backend at once.
+
+    metadata_json: the tagger's JSON document.
+    input_samples: window length the graph insists on; None if it takes any.
+    n_classes: columns of the scores; None if the graph does not say.
+    """
+
+    metadata_json: str
+    input_samples: int | None
+    n_classes: int | None
+
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Windows float32 (batch, window_samples) → scores float32 (batch, classes) in [0, 1], and the embedding
+        float32 (batch, features)."""
+        ...
+
+
+# Each is called with the file's path and `threads`, and raises TaggerFileError.
+BACKENDS = {
+    "onnx": "earmark.tagger.onnx_backend:OnnxBackend",
+    "fake": "earmark.tagger.fake_backend:FakeBackend",
+}

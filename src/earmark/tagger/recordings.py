@@ -1,0 +1,71 @@
+"""From what a user names (files, folders, patterns) to the recordings to tag."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from earmark.audio.probe import SUFFIXES
+from earmark.errors import AudioError
+
+WILDCARDS = "*?["
+
+
+def find_recordings(names: Iterable[str]) -> list[Path]:
+    """Recordings, each once, in the order named; those of a folder or pattern sorted.
+
+    A file named outright is taken whatever it is, even if it is not there: it will be heard, or fail with its reason.
+    Folders are searched to the bottom; there, as with patterns ("field/**/*.wav"), only sound files (by suffix) that
+    are not hidden count. Links to folders are not followed.
+
+    Raises:
+        AudioError: nothing is there to tag, or a folder cannot be listed.
+    """
+    found: dict[Path, None] = {}
+    absent: list[str] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found |= dict.fromkeys(_in_folder(path))
+        elif not os.path.lexists(path) and any(sign in name for sign in WILDCARDS):
+            found |= dict.fromkeys(_in_pattern(name))
+        else:
+            found[path] = None
+            absent += [] if os.path.lexists(path) else [name]
+    if len(found) > len(set(absent)):
+        return list(found)
+    if absent:
+        raise AudioError(f"{absent[0]}: there is no such file or folder. Check the path.")
+    raise AudioError(f"{', '.join(names)}: there are no sound files ({' '.join(SUFFIXES)}). Check the path.")
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    """The sound files at or below a folder, sorted folder by folder."""
+
+    def refuse(error: OSError) -> None:
+        raise AudioError(f"{error.filename}: cannot be listed ({error.strerror}). Check its permissions.") from error
+
+    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (path for name in sorted(files) if _is_recording(path := Path(parent, name)))
+
+
+def _in_pattern(pattern: str) -> Iterator[Path]:
+    """The sound files that match a pattern, and those in matching folders."""
+    path = Path(pattern)
+    try:
+        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    except ValueError as error:
+        raise AudioError(f"{pattern}: is not a pattern ({error}). Use * and **/ as in 'field/**/*.wav'.") from error
+    for match in matches:
+        if match.is_dir() and not match.is_symlink():
+            yield from _in_folder(match)
+        elif _is_recording(match):
+            yield match
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a file found by searching is worth hearing. Pipes and devices are not; a broken link is, so as to fail."""
+    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return named and (path.is_file() or path.is_symlink())

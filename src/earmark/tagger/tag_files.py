@@ -1,0 +1,139 @@
+"""Many recordings: scores in input order from several threads; what fails is a row, not an end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from earmark import audio
+from earmark.errors import AudioError
+from earmark.predictions import Predictions, concatenate
+from earmark.tagger.tagger import Clip, Tagger
+
+AHEAD_PER_THREAD = 2  # clips begun before the oldest is handed out: work for every thread, memory for few
+LENGTH_TOLERANCE_SECONDS = 0.05  # a clip this much over clip_seconds_max is still of that length
+
+
+@dataclass(frozen=True)
+class TaggedClip:
+    """A clip and its scores, or the error that stood in their way.
+
+    predictions: of the level asked for; None if `error` says why not.
+    warnings: what makes the scores less trustworthy.
+    """
+
+    clip: Clip
+    predictions: Predictions | None
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def default_threads() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def tag_files(
+    tagger: Tagger, clips: Iterable[Clip | Path | str], *, level: str = "clip", threads: int | None = None
+) -> Iterator[TaggedClip]:
+    """Score clips, a few at a time.
+
+    Args:
+        clips: read lazily, so that there can be any number.
+        level: "clip" (a row per clip, pooled and calibrated) or "window" (a row per window).
+        threads: clips heard at once; None is one per core.
+
+    Yields:
+        TaggedClip, in the order of `clips`; a sound that cannot be read is one with an error.
+
+    Raises:
+        TaggerFileError: the tagger's graph fails.
+    """
+    stopped = threading.Event()
+    pending: deque[Future[TaggedClip]] = deque()
+    threads = threads or default_threads()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="tag")
+    try:
+        for clip in clips:
+            clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
+            pending.append(pool.submit(_tag, tagger, clip, level, stopped))
+            if len(pending) > threads * AHEAD_PER_THREAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        # Left early (Ctrl-C, a closed pipe): what has begun ends at its next windows, not at the end of a long file.
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def score_files(
+    tagger: Tagger,
+    clips: Iterable[Clip | Path | str],
+    *,
+    level: str = "clip",
+    threads: int | None = None,
+    progress: Callable[[TaggedClip], None] | None = None,
+) -> tuple[Predictions, list[TaggedClip]]:
+    """Score clips into one table.
+
+    Args:
+        clips, level, threads: as for `tag_files`.
+        progress: called with each clip when it is done.
+
+    Returns:
+        The rows of all clips that could be heard, in the order of `clips`; the clips that could not.
+    """
+    parts, failures = [], []
+    for tagged in tag_files(tagger, clips, level=level, threads=threads):
+        if tagged.predictions is None:
+            failures.append(tagged)
+        else:
+            parts.append(tagged.predictions)
+        if progress:
+            progress(tagged)
+    return concatenate(parts) if parts else _no_rows(tagger, level), failures
+
+
+def _tag(tagger: Tagger, clip: Clip, level: str, stopped: threading.Event) -> TaggedClip:
+    try:
+        warnings = _warnings(tagger, clip)
+        scores = tagger.score(clip, stop=stopped.is_set)
+    except AudioError as error:
+        return TaggedClip(clip, None, str(error))
+    if level == "clip":
+        longest = tagger.metadata.clip_seconds_max
+        seconds = scores.ends.max() - scores.starts.min()
+        if longest is not None and seconds > longest + LENGTH_TOLERANCE_SECONDS:
+            warnings += (
+                f"{seconds:.1f} s long, tagger's clip scores were calibrated up to {longest:g} s: they and the "
+                "thresholds are uncalibrated here. Take the timeline.",
+            )
+        scores = tagger.pool(scores)
+    return TaggedClip(clip, scores, None, warnings)
+
+
+def _warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
+    """Whether the recording lacks the upper part of what the tagger hears."""
+    rate = audio.probe(clip.path).sample_rate
+    if rate >= tagger.sample_rate:
+        return ()
+    return (
+        f"{rate} Hz recording, tagger hears up to {tagger.sample_rate / 2:g} Hz: nothing above {rate / 2:g} Hz "
+        "is there to hear, scores may be off.",
+    )
+
+
+def _no_rows(tagger: Tagger, level: str) -> Predictions:
+    none = np.zeros(0)
+    scores = np.zeros((0, len(tagger.labels)), dtype=np.float32)
+    return Predictions(none.astype(object), none, none, scores, tagger.labels, level)

@@ -1,0 +1,226 @@
+"""Tagger: the one file opened; from a recording to scores and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from earmark import audio, predictions
+from earmark.errors import EarmarkError, TaggerFileError
+from earmark.lookup import lookup
+from earmark.predictions import Predictions
+from earmark.tagger.backend import BACKENDS, Backend
+from earmark.tagger.metadata import TaggerMetadata, calibrate
+from earmark.windows import Window, frame_stream
+
+WINDOWS_PER_CALL = 4  # few windows stay in the processor's cache: faster than large batches
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What to tag: a file, or the region from `start` to `end` seconds (None: its end) of it."""
+
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+    clip_id: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", Path(self.path))
+        if not self.clip_id:
+            name = predictions.clip_id(self.path.as_posix(), self.start, self.end)
+            object.__setattr__(self, "clip_id", name)
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A label that is asserted, its score in [0, 1], and from where to where in the recording, in seconds."""
+
+    label: str
+    score: float
+    start: float
+    end: float
+
+
+class Tagger:
+    """A backend and its metadata. Safe to use from several threads at once.
+
+    labels: class names in the order of the scores' columns.
+    sample_rate: Hz. window_samples, hop_samples: of a window, and from one to the next.
+    """
+
+    def __init__(self, backend: Backend, metadata: TaggerMetadata, path: Path | None = None):
+        self.backend = backend
+        self.metadata = metadata
+        self.path = path
+        self.n_bytes = path.stat().st_size if path else 0
+        self.labels = metadata.labels
+        self.sample_rate = metadata.sample_rate
+        self.window_samples = metadata.window_samples
+        self.hop_samples = metadata.hop_samples
+
+    def score(self, clip: Clip | Path | str, *, stop: Callable[[], bool] = lambda: False) -> Predictions:
+        """Scores of every window of a clip, in memory that does not grow with its length but for the scores.
+
+        Args:
+            clip: what to hear.
+            stop: asked between windows; once true, the rest is left out.
+
+        Returns:
+            Predictions of level "window": starts and ends in seconds of the file, padding not counted.
+
+        Raises:
+            AudioError: the sound cannot be read.
+            TaggerFileError: the graph gives anything but one finite score per window and class.
+        """
+        return self._hear(_as_clip(clip), stop)[0]
+
+    def embed(self, clip: Clip | Path | str) -> tuple[Predictions, np.ndarray]:
+        """Scores as from `score`, and the embedding of each window, float32 (windows, features)."""
+        return self._hear(_as_clip(clip), lambda: False)
+
+    def pool(self, scores: Predictions) -> Predictions:
+        """Window rows to clip rows: pooled as the metadata says, then calibrated for clips."""
+        clips = scores.to_clips(self.metadata.pool)
+        calibration = self.metadata.calibration["clip"]
+        calibrated = calibrate(clips.scores, calibration, self.metadata.multi_label)
+        return replace(clips, scores=calibrated.astype(np.float32))
+
+    def tags(
+        self, scores: Predictions, *, top: int | None = None, threshold: float | None = None
+    ) -> list[list[Tag]]:
+        """What the scores assert, for each row, highest score first.
+
+        With several labels possible, all that reach their threshold; otherwise the highest if it does.
+
+        Args:
+            scores: of either level; each has its own thresholds.
+            top: at most so many labels, whether or not they reach a threshold (unless one is given too).
+            threshold: instead of the tagger's own, for every label.
+        """
+        if top is not None and top < 1:
+            raise EarmarkError(f"tags: top is {top}. Give 1 or more.")
+        if threshold is not None:
+            limits = np.full(len(self.labels), threshold)
+        elif top is not None:
+            limits = np.zeros(len(self.labels))
+        else:
+            # Compared in float32, as the scores are: a threshold of 0.35 is reached by a score of 0.35.
+            limits = np.array(self.metadata.thresholds[scores.level])
+        limits = limits.astype(np.float32)
+        count = top or (len(self.labels) if self.metadata.multi_label else 1)
+        found = []
+        for row, start, end in zip(scores.scores, scores.starts.tolist(), scores.ends.tolist(), strict=True):
+            best = np.argsort(-row, kind="stable")[:count]
+            found.append([Tag(self.labels[i], float(row[i]), start, end) for i in best if row[i] >= limits[i]])
+        return found
+
+    def tag(self, clip: Clip | Path | str, top: int | None = None, threshold: float | None = None) -> list[Tag]:
+        """The tags of a whole clip, highest score first. Arguments as for `tags`.
+
+        Raises:
+            AudioError: the sound cannot be read.
+        """
+        return self.tags(self.pool(self.score(clip)), top=top, threshold=threshold)[0]
+
+    def _hear(self, clip: Clip, stop: Callable[[], bool]) -> tuple[Predictions, np.ndarray]:
+        """Scores and embedding of every window until `stop`."""
+        starts, stops, scores, features = [], [], [], []
+        for windows in self._batches(clip):
+            starts += [window.start for window in windows]
+            stops += [window.stop for window in windows]
+            some_scores, some_features = self.backend.run(np.stack([window.samples for window in windows]))
+            self._check(some_scores, len(windows))
+            scores.append(some_scores)
+            features.append(some_features)
+            if stop():
+                break
+        rows = Predictions(
+            np.full(len(starts), clip.clip_id, dtype=object),
+            clip.start + np.array(starts) / self.sample_rate,
+            clip.start + np.array(stops) / self.sample_rate,
+            np.concatenate(scores),
+            self.labels,
+            "window",
+        )
+        return rows, np.concatenate(features)
+
+    def _check(self, scores: np.ndarray, n_windows: int) -> None:
+        if scores.shape != (n_windows, len(self.labels)) or not np.isfinite(scores).all():
+            raise TaggerFileError(
+                f"{self.path}: its graph gives scores of shape {scores.shape} that must be {n_windows} windows × "
+                f"{len(self.labels)} labels and finite. Export it again."
+            )
+
+    def _batches(self, clip: Clip) -> Iterator[list[Window]]:
+        """The windows of a clip, a few at a time."""
+        blocks = audio.blocks(clip.path, self.sample_rate, clip.start, clip.end)
+        windows = frame_stream(blocks, self.window_samples, self.hop_samples, self.metadata.padding)
+        while some := list(islice(windows, WINDOWS_PER_CALL)):
+            yield some
+
+    def __repr__(self) -> str:
+        known = self.metadata
+        shown = ", ".join(self.labels[:6]) + (", …" if len(self.labels) > 6 else "")
+        several = "several can hold at once" if known.multi_label else "one holds at a time"
+        lines = [
+            f"Tagger {known.name}: {len(self.labels)} labels, {several} ({shown})",
+            f"  hears {self.sample_rate} Hz in windows of {known.window_seconds:g} s, one every {known.hop_seconds:g} s; "
+            f"clip scores are their {known.pool}" + (", calibrated" if known.calibration["clip"] else ""),
+        ]
+        for title, facts in (("trained on", known.trained_on), ("scores", known.scores)):
+            if facts:
+                lines.append(f"  {title}: {_one_line(facts)}")
+        if self.path is not None:
+            lines.append(f"  file: {self.path}, {self.n_bytes / 1e6:.2f} MB")
+        return "\n".join(lines)
+
+
+def load_tagger(path: Path | str, *, threads: int = 1, backend: str = "onnx") -> Tagger:
+    """Open a tagger file and check that it agrees with itself.
+
+    Args:
+        path: NAME.tagger.onnx.
+        threads: that the graph may use for one window; several recordings at once are the affair of `tag_files`.
+        backend: a name of BACKENDS.
+
+    Raises:
+        TaggerFileError: missing, damaged, of a newer format, or its metadata and its graph contradict each other.
+    """
+    path = Path(path)
+    loaded = lookup(BACKENDS, backend, "backend")(path, threads=threads)
+    try:
+        metadata = TaggerMetadata.from_json(loaded.metadata_json)
+    except TaggerFileError as error:
+        raise TaggerFileError(f"{path}: {error}") from error
+    if loaded.n_classes not in (None, len(metadata.labels)):
+        raise TaggerFileError(
+            f"{path}: has {len(metadata.labels)} labels, and its graph gives {loaded.n_classes} scores. Export it again."
+        )
+    if loaded.input_samples not in (None, metadata.window_samples):
+        raise TaggerFileError(
+            f"{path}: windows of {metadata.window_seconds:g} s at {metadata.sample_rate} Hz are "
+            f"{metadata.window_samples} samples, and its graph takes {loaded.input_samples}. Export it again."
+        )
+    return Tagger(loaded, metadata, path)
+
+
+def _as_clip(clip: Clip | Path | str) -> Clip:
+    return clip if isinstance(clip, Clip) else Clip(Path(clip))
+
+
+def _one_line(facts: dict) -> str:
+    """Facts as "key value, key value", numbers short."""
+    parts = []
+    for key, value in facts.items():
+        if isinstance(value, float):
+            parts.append(f"{key} {value:.3g}")
+        elif isinstance(value, str | int | bool):
+            parts.append(f"{key} {value}")
+        elif isinstance(value, dict) and isinstance(value.get("value"), float):
+            parts.append(f"{key} {value['value']:.3f}")
+    return ", ".join(parts)

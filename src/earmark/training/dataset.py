@@ -1,0 +1,73 @@
+"""From cached waveforms to batches of windows. Decoding happened once, in audio.cache."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from earmark.data.clip_audio import ClipAudio
+from earmark.training.sampling import seed_for
+from earmark.windows import Framing, pad
+
+
+class TrainingBatches(Dataset):
+    """Batches of random windows. Item (epoch, batch) is always the same, whatever came before or runs beside.
+
+    Args:
+        targets: (clips, classes) float32.
+        batch_size: clips a batch; an incomplete last batch is left out (other clips each epoch) unless it is the only one.
+    """
+
+    def __init__(self, audio: ClipAudio, targets: np.ndarray, framing: Framing, batch_size: int, seed: int):
+        self.audio = audio
+        self.targets = targets
+        self.framing = framing
+        self.batch_size = batch_size
+        self.seed = seed
+
+    @property
+    def n_batches(self) -> int:
+        """Batches an epoch."""
+        return max(1, len(self.audio) // self.batch_size)
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Waveforms (batch, window_samples) and targets (batch, classes), float32."""
+        epoch, batch = key
+        order = np.random.default_rng(seed_for(self.seed, epoch)).permutation(len(self.audio))
+        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        generator = np.random.default_rng(seed_for(self.seed, epoch, batch))
+        windows = np.stack([self._random_window(self.audio[clip], generator) for clip in chosen])
+        return torch.from_numpy(windows), torch.from_numpy(self.targets[chosen])
+
+    def _random_window(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A window at a random place of a longer clip; a shorter one is padded."""
+        spare = len(waveform) - self.framing.window_samples
+        start = int(generator.integers(0, spare + 1)) if spare > 0 else 0
+        return pad(waveform[start : start + self.framing.window_samples], self.framing.window_samples, self.framing.padding)
+
+
+class ValidationWindows(Dataset):
+    """Every window of every clip, cut as users' files are cut: (windows of a clip, window_samples) and the clip's number."""
+
+    def __init__(self, audio: ClipAudio, framing: Framing):
+        self.audio = audio
+        self.framing = framing
+
+    def __len__(self) -> int:
+        return len(self.audio)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        windows = self.framing.cut(self.audio[index])
+        return torch.from_numpy(windows), index
+
+
+def join_windows(items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """Collate clips into windows (windows, window_samples) and each window's clip number (windows,)."""
+    windows = torch.cat([windows for windows, _ in items])
+    clips = torch.cat([torch.full((len(windows),), index) for windows, index in items])
+    return windows, clips

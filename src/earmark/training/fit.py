@@ -1,0 +1,180 @@
+"""fit: train one network on one set of clips, resumable, with Lightning's Trainer."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from earmark.audio.cache import Cache
+from earmark.augment.pipeline import AugmentConfig, Augmentation
+from earmark.data.clip_audio import ClipAudio
+from earmark.data.manifest import Manifest
+from earmark.errors import ConfigError, RunError
+from earmark.models.tagging_net import TaggingNet
+from earmark.run import FoldFolder
+from earmark.training.callbacks import History, checkpoints, read_history
+from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows
+from earmark.training.module import OptimConfig, TaggingModule
+from earmark.training.sampling import EpochBatches
+from earmark.windows import Framing
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained network.
+
+    net: on the CPU, in evaluation mode, with the chosen weights.
+    n_epochs: epochs behind those weights (the best by the inner validation clips, or all).
+    validation_score: lwlrap of the inner validation clips at that epoch; None without any.
+    """
+
+    net: TaggingNet
+    n_epochs: int
+    validation_score: float | None
+
+
+def fit(
+    net: TaggingNet,
+    training: Manifest,
+    validation: Manifest | None,
+    folder: FoldFolder,
+    *,
+    framing: Framing,
+    cache: Cache,
+    optim: OptimConfig,
+    augment: AugmentConfig,
+    precision: str = "auto",
+    seed: int = 0,
+    stop_after: int | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train `net`; with the same arguments and folder again after a kill, go on from the last finished epoch.
+
+    Args:
+        validation: clips that choose the epoch, from the training folds; None = the last epoch is taken.
+        stop_after: epochs to run, of the `optim.epochs` that the schedule spans; None = all.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what is finished is kept.
+    """
+    torch.manual_seed(seed)
+    audio = ClipAudio(training, cache, framing.sample_rate)
+    targets = training.targets()
+    batches = TrainingBatches(audio, targets, framing, optim.batch_size, seed)
+    net.start_at_prior(torch.from_numpy(targets).mean(dim=0), training.multi_label)
+    net.backbone.to(memory_format=torch.channels_last)
+    module = TaggingModule(
+        net,
+        optim,
+        Augmentation(augment),
+        multi_label=training.multi_label,
+        seed=seed,
+        steps_per_epoch=batches.n_batches,
+        validation_targets=None if validation is None else validation.targets(),
+    )
+    trainer = _trainer(folder, optim, precision, stop_after, validation is not None, progress)
+    workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
+    loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, num_workers=workers)]
+    if validation is not None:
+        windows = ValidationWindows(ClipAudio(validation, cache, framing.sample_rate), framing)
+        loaders.append(DataLoader(windows, batch_size=16, collate_fn=join_windows, num_workers=workers))
+    last = folder.checkpoints / "last.ckpt"
+    try:
+        with _quiet():
+            trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SystemExit as stop:  # Lightning turns Ctrl-C into an exit; the door decides about exit codes
+        raise KeyboardInterrupt from stop
+    return restore(net, folder, validation is not None)
+
+
+def _trainer(
+    folder: FoldFolder, optim: OptimConfig, precision: str, stop_after: int | None, validates: bool, progress: bool
+) -> lightning.Trainer:
+    """Lightning's Trainer with our history, checkpoints and, if asked for, the running mean of the weights."""
+    callbacks: list[lightning.Callback] = []
+    if optim.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=optim.ema_decay))
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=5))
+    callbacks += [History(folder.history), *checkpoints(folder.checkpoints, validates)]
+    accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    folder.tensorboard.mkdir(parents=True, exist_ok=True)
+    return lightning.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=_lightning_precision(precision, accelerator),
+        max_epochs=stop_after or optim.epochs,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder.tensorboard, name=None, version=""),
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+    )
+
+
+def _lightning_precision(precision: str, accelerator: str) -> str:
+    """bfloat16 where the hardware multiplies it (twice as fast and more), else float32."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: '{precision}' is none of {', '.join(PRECISIONS)}.")
+    if precision == "auto":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.11
+        on_cpu = accelerator == "cpu" and capabilities.get("avx512_bf16", False)
+        fast = on_cpu or (accelerator == "gpu" and torch.cuda.is_bf16_supported())
+        precision = "bfloat16" if fast else "float32"
+    return "bf16-mixed" if precision == "bfloat16" else "32-true"
+
+
+def restore(net: TaggingNet, folder: FoldFolder, validates: bool) -> FitResult:
+    """The network that `fit` left in a folder: the weights of the chosen epoch, and which it is.
+
+    Args:
+        net: of the same shape; its weights are replaced.
+        validates: whether an inner validation chose the epoch.
+
+    Raises:
+        RunError: the checkpoint is missing or damaged.
+    """
+    path = folder.checkpoints / ("best.ckpt" if validates else "last.ckpt")
+    checkpoint = _load_checkpoint(path)
+    net.load_state_dict(
+        {name.removeprefix("net."): value for name, value in checkpoint["state_dict"].items() if name.startswith("net.")}
+    )
+    n_epochs = int(checkpoint["epoch"]) + 1
+    rows = {row["epoch"]: row for row in read_history(folder.history)}
+    score = rows.get(n_epochs - 1, {}).get("validation_score")
+    return FitResult(net.cpu().eval(), n_epochs, score)
+
+
+def _load_checkpoint(path: Path) -> dict:
+    """A Lightning checkpoint, tensors and plain values only."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise RunError(f"{path}: the checkpoint cannot be read ({error}). Delete its folder to train it anew.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice on loaders and folders is noise here; its errors still come through."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

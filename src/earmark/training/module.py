@@ -1,0 +1,130 @@
+"""The training step: what happens to one batch. Everything random in it is drawn from (seed, epoch, batch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from earmark.augment.pipeline import Augmentation
+from earmark.evaluation.metrics import lwlrap
+from earmark.lookup import lookup
+from earmark.models.tagging_net import TaggingNet
+from earmark.training.losses import LOSSES
+from earmark.training.sampling import seed_for
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights move.
+
+    epochs: passes over the training clips.
+    batch_size: clips a step.
+    learning_rate: the peak of the one-cycle schedule.
+    weight_decay: AdamW's, on weight matrices and kernels only.
+    warm_up: share of the steps in which the rate rises, 0 to 1.
+    smoothing: label smoothing ε, 0 to 1.
+    loss: a name in LOSSES; empty = cross_entropy where each clip has one label, bce otherwise.
+    ema_decay: of the running mean of the weights that is scored and shipped, per step; 0 = none.
+    """
+
+    epochs: int = 60
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    warm_up: float = 0.2
+    smoothing: float = 0.0
+    loss: str = ""
+    ema_decay: float = 0.0
+
+
+class TaggingModule(lightning.LightningModule):
+    """A TaggingNet with its loss, augmentation and optimiser.
+
+    Args:
+        steps_per_epoch: batches an epoch, for the schedule.
+        validation_targets: (clips, classes) of the inner validation clips, or None without any.
+    """
+
+    def __init__(
+        self,
+        net: TaggingNet,
+        config: OptimConfig,
+        augmentation: Augmentation,
+        *,
+        multi_label: bool,
+        seed: int,
+        steps_per_epoch: int,
+        validation_targets: np.ndarray | None = None,
+    ):
+        super().__init__()
+        self.net = net
+        self.config = config
+        self.augmentation = augmentation
+        self.loss = lookup(LOSSES, config.loss or ("bce" if multi_label else "cross_entropy"), "loss")
+        self.seed = seed
+        self.steps_per_epoch = steps_per_epoch
+        self.validation_targets = validation_targets
+        self.generator = torch.Generator()
+        self._validation: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout (global) and augmentation (own generator) for this very step."""
+        torch.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 1))
+        self.generator.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 2))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one augmented batch."""
+        waveform, targets = batch
+        augment = self.current_epoch < self.config.epochs - self.augmentation.config.off_for_last
+        if augment:
+            waveform, targets = self.augmentation.waveform(waveform, targets, self.generator)
+        spectrogram = self.net.frontend(waveform)
+        if augment:
+            spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
+        logits = self.net.head(self.net.backbone(spectrogram.contiguous(memory_format=torch.channels_last)))
+        loss = self.loss(logits.float(), targets, self.config.smoothing)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Keep the windows' logits until all are there."""
+        windows, clips = batch
+        self._validation.append((self.net(windows).float().cpu(), clips.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Loss and lwlrap of the inner validation clips, window logits averaged to clips."""
+        if self.validation_targets is None or self.trainer.sanity_checking:
+            self._validation.clear()
+            return
+        targets = torch.from_numpy(self.validation_targets)
+        logits = torch.cat([logits for logits, _ in self._validation])
+        clips = torch.cat([clips for _, clips in self._validation])
+        self._validation.clear()
+        sums = torch.zeros_like(targets).index_add_(0, clips, logits)
+        means = sums / torch.bincount(clips, minlength=len(targets))[:, None]
+        self.log("validation_loss", self.loss(means, targets, 0.0))
+        self.log("validation_score", lwlrap(self.validation_targets, means.numpy()), prog_bar=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW without decay on biases and norms; the one-cycle schedule, step by step."""
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        others = [p for p in self.net.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=self.config.learning_rate,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=self.config.learning_rate,
+            total_steps=self.config.epochs * self.steps_per_epoch,
+            pct_start=self.config.warm_up,
+            div_factor=25.0,
+            final_div_factor=1e3,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
