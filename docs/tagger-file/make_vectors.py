@@ -2,8 +2,8 @@
 
     python docs/tagger-file/make_vectors.py [FOLDER]
 
-Needs onnx, scikit-learn and skl2onnx. The five kinds are the ways in which a tagger can be built; each hears the same
-three classes (a low tone, a high tone, noise) at 8 kHz in windows of half a second.
+Needs onnx, scikit-learn and skl2onnx. The five kinds are the ways in which a tagger can be built; each has
+the same three labels and hears 8 kHz in windows of half a second. Nothing is learned: the weights are drawn.
 """
 
 from __future__ import annotations
@@ -60,13 +60,17 @@ class Graph:
 
 
 def log_bands(graph: Graph, waveform: str, reduce: bool = True) -> str:
-    """log of the power in N_MELS equal bands: (batch, frames, bands), or its mean over frames (batch, bands)."""
+    """Log power in N_MELS equal bands: (batch, frames, bands), or its mean over frames (batch, bands)."""
     n_bins = N_FFT // 2 + 1
     bands = np.zeros((n_bins, N_MELS))
     bands[np.arange(n_bins), np.arange(n_bins) * N_MELS // n_bins] = 1.0
     signal = graph("Unsqueeze", waveform, graph.constant(np.array([2])))
     spectrum = graph(
-        "STFT", signal, graph.constant(np.array(HOP_LENGTH)), graph.constant(np.hanning(N_FFT + 1)[:-1]), onesided=1
+        "STFT",
+        signal,
+        graph.constant(np.array(HOP_LENGTH)),
+        graph.constant(np.hanning(N_FFT + 1)[:-1]),
+        onesided=1,
     )
     power = graph("ReduceSumSquare", spectrum, graph.constant(np.array([-1])), keepdims=0)
     floored = graph("Add", graph("MatMul", power, graph.constant(bands)), graph.constant([1e-4]))
@@ -74,7 +78,9 @@ def log_bands(graph: Graph, waveform: str, reduce: bool = True) -> str:
     return graph("ReduceMean", log, graph.constant(np.array([1])), keepdims=0) if reduce else log
 
 
-def head(graph: Graph, features: str, n_features: int, seed: int, activation: str, output: str | None = None) -> str:
+def head(
+    graph: Graph, features: str, n_features: int, seed: int, activation: str, output: str | None = None
+) -> str:
     """A linear layer with weights drawn from `seed`, then "Sigmoid" or "Softmax"."""
     draw = np.random.default_rng(seed)
     weights = graph.constant(draw.normal(0, 1 / n_features, (n_features, len(LABELS))))
@@ -128,7 +134,7 @@ def calibrated() -> onnx.ModelProto:
 
 
 def forest() -> onnx.ModelProto:
-    """A random forest (one TreeEnsembleRegressor: scores are leaf fractions) behind features made in the graph."""
+    """A random forest (one TreeEnsembleRegressor: scores are leaf fractions) behind in-graph features."""
     front = Graph("front_")
     log_bands_mean = log_bands(front, "waveform")
     front("Identity", log_bands_mean, output="embedding")
@@ -136,7 +142,9 @@ def forest() -> onnx.ModelProto:
     model = front.model(N_MELS)
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", N_MELS])
     del model.graph.output[:]
-    model.graph.output.extend([helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", N_MELS]), features])
+    model.graph.output.extend(
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", N_MELS]), features]
+    )
 
     draw = np.random.default_rng(7)
     centres = draw.normal(0, 2, (len(LABELS), N_MELS))
@@ -144,10 +152,15 @@ def forest() -> onnx.ModelProto:
     examples = (centres[targets] + draw.normal(0, 2, (90, N_MELS))).astype(np.float32)
     trees = RandomForestRegressor(5, max_depth=4, random_state=0).fit(examples, np.eye(len(LABELS))[targets])
     converted = to_onnx(
-        trees, initial_types=[("features", FloatTensorType([None, N_MELS]))], target_opset={"": 20, "ai.onnx.ml": 3}
+        trees,
+        initial_types=[("features", FloatTensorType([None, N_MELS]))],
+        target_opset={"": 20, "ai.onnx.ml": 3},
     )
     converted = compose.add_prefix(converted, "forest_")
-    for part in (model, converted):  # merge_models refuses parts that differ in either, and repeats the imports
+    for part in (
+        model,
+        converted,
+    ):  # merge_models refuses parts that differ in either, and repeats the imports
         part.ir_version = 10
         del part.opset_import[:]
         part.opset_import.extend(OPSETS)
@@ -160,7 +173,9 @@ def forest() -> onnx.ModelProto:
     # Float32 leaf fractions may add up to a little over one.
     limits = [numpy_helper.from_array(np.float32(limit), name) for limit, name in ((0, "zero"), (1, "one"))]
     merged.graph.initializer.extend(limits)
-    merged.graph.node.append(helper.make_node("Clip", [converted.graph.output[0].name, "zero", "one"], ["scores"]))
+    merged.graph.node.append(
+        helper.make_node("Clip", [converted.graph.output[0].name, "zero", "one"], ["scores"])
+    )
     merged.graph.output[1].CopyFrom(
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(LABELS)])
     )
@@ -231,7 +246,7 @@ def write_sounds(folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Write the taggers, the JSON documents that a web page reads beside them, the sounds and expected.json."""
+    """Write the taggers, the JSON that a web page reads beside them, the sounds and expected.json."""
     folder.mkdir(parents=True, exist_ok=True)
     write_sounds(folder)
     expected = {}

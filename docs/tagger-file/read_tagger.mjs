@@ -22,7 +22,8 @@ function calibrate(scores, calibration, multiLabel) {
 
 function tags(scores, thresholds, t) {
   const chosen = t.multi_label ? scores.keys() : [scores.indexOf(Math.max(...scores))];
-  return [...chosen].filter((i) => scores[i] >= thresholds[i]).map((i) => t.labels[i]);
+  const reached = (i) => Math.fround(scores[i]) >= Math.fround(thresholds[i]);
+  return [...chosen].filter(reached).map((i) => t.labels[i]);
 }
 
 function readWav(bytes) {

@@ -27,7 +27,7 @@ def calibrate(scores, calibration, multi_label):
 
 def tags(scores, thresholds, t):
     chosen = range(len(scores)) if t["multi_label"] else [int(np.argmax(scores))]
-    return [t["labels"][i] for i in chosen if scores[i] >= thresholds[i]]
+    return [t["labels"][i] for i in chosen if np.float32(scores[i]) >= np.float32(thresholds[i])]
 
 
 def read_tagger(tagger, sound):

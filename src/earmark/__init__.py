@@ -26,7 +26,7 @@ PUBLIC = {
     "load_tagger": "earmark.tagger:load_tagger",
     "read_manifest": "earmark.data:read_manifest",
     "score_files": "earmark.tagger:score_files",
-    "split": "earmark.data:split",
+    "split": "earmark.data.splits:choose_folds",
     "tag_files": "earmark.tagger:tag_files",
     "train": "earmark.flows.train:train",
     "write_report": "earmark.report:write_report",

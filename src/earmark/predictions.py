@@ -58,7 +58,8 @@ class Predictions:
         shape = (len(self.clip_ids), len(self.labels))
         if self.scores.shape != shape or len(self.starts) != shape[0] or len(self.ends) != shape[0]:
             raise EarmarkError(
-                f"predictions: scores are {self.scores.shape}, but there are {shape[0]} rows and {shape[1]} labels."
+                f"predictions: scores are {self.scores.shape}, "
+                f"but there are {shape[0]} rows and {shape[1]} labels."
             )
         if self.level not in LEVELS:
             raise EarmarkError(f"predictions: level '{self.level}' is none of {', '.join(LEVELS)}.")
@@ -127,7 +128,12 @@ class Predictions:
                         self.clip_ids, self.starts, self.ends, self.scores, strict=True
                     ):
                         writer.writerow(
-                            [name, seconds_text(start), seconds_text(end), *(f"{score:.9g}" for score in scores)]
+                            [
+                                name,
+                                seconds_text(start),
+                                seconds_text(end),
+                                *(f"{score:.9g}" for score in scores),
+                            ]
                         )
 
     @classmethod

@@ -16,8 +16,11 @@ POOLS = ("mean", "max")
 
 @dataclass(frozen=True)
 class Window:
-    """One stretch of sound: `samples` is float32 of shape (window_samples,), `start` and `stop` count samples of the
-    recording it covers; padding lies beyond `stop`."""
+    """One stretch of sound.
+
+    samples: float32 (window_samples,).
+    start, stop: which samples of the recording it covers; padding lies beyond.
+    """
 
     samples: np.ndarray
     start: int
@@ -51,7 +54,7 @@ def pad(waveform: np.ndarray, n_samples: int, padding: str) -> np.ndarray:
 
 
 def frame(waveform: np.ndarray, window_samples: int, hop_samples: int, padding: str) -> np.ndarray:
-    """All windows of a waveform that is in memory: float32 of shape (windows, window_samples); none of no sound."""
+    """All windows of a waveform in memory: float32 (windows, window_samples); of no samples, none."""
     if len(waveform) == 0:
         return np.zeros((0, window_samples), dtype=np.float32)
     if len(waveform) < window_samples:

@@ -70,7 +70,7 @@ def test_the_palette_is_magma():
 def test_ticks_stand_at_their_time_and_frequency():
     text = spectrogram(tone(1000, seconds=4.0), 16_000, alt="tone")
     assert '<span style="left:50.0%">2</span>' in text
-    assert f'<span style="bottom:{100 * _mel(4000) / _mel(8000):.1f}%">4</span>' in text
+    assert f'<span style="bottom:{100 * _mel(4000) / _mel(8000):.1f}%">4 kHz</span>' in text
     assert ">16</span>" not in text
 
 

@@ -17,63 +17,70 @@ if TYPE_CHECKING:
     from earmark.tagger.tag_files import TaggedClip
     from earmark.tagger.tagger import Tagger
 
-EXAMPLES = """Examples:
-
-earmark tag birds.tagger.onnx dawn.wav
-
-earmark tag birds.tagger.onnx field/ --timeline --out tags.csv
-
-earmark tag birds.tagger.onnx 'field/**/*.flac' --format jsonl --all-scores --out tags.jsonl
-
-find . -name '*.wav' | earmark tag birds.tagger.onnx - --top 3
-
-earmark tag birds.tagger.onnx field/ --timeline --format raven --out tables/"""
-
 
 def tag(
     tagger: Annotated[Path, typer.Argument(help="NAME.tagger.onnx", show_default=False)],
     paths: Annotated[
-        list[str], typer.Argument(help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False
+        ),
     ],
-    timeline: Annotated[bool, typer.Option("--timeline", help="Tags of every window instead of every file.")] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Tags of every window instead of every file.")
+    ] = False,
     format: Annotated[str, typer.Option(help="csv, jsonl, audacity or raven.")] = "csv",
-    json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     top: Annotated[
         int | None, typer.Option(min=1, help="The N best labels, whatever their threshold.", metavar="N")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Instead of the tagger's own thresholds.", metavar="SCORE")
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Instead of the tagger's own thresholds.", metavar="SCORE"),
     ] = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="The score of every label, too.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="File, or folder for a file per recording.  [default: stdout]", show_default=False)
+        Path | None,
+        typer.Option(help="File, or folder for a file per recording, instead of stdout.", show_default=False),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Recordings at once.  [default: one per core]", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Recordings heard at once; one per core unless given.", show_default=False),
     ] = None,
 ) -> None:
     """Tag recordings: what can be heard in each file, or with --timeline when.
 
     Files that cannot be read become rows of failures.csv (beside --out), and the exit code is 1.
+
+    Examples:
+
+      earmark tag birds.tagger.onnx dawn.wav
+
+      earmark tag birds.tagger.onnx field/ --timeline --out tags.csv
+
+      earmark tag birds.tagger.onnx 'field/**/*.flac' --format jsonl --all-scores --out tags.jsonl
+
+      find . -name '*.wav' | earmark tag birds.tagger.onnx - --top 3
+
+      earmark tag birds.tagger.onnx field/ --timeline --format raven --out tables/
     """
     from earmark.tagger import load_tagger, tag_files
     from earmark.tagger.formats import Selection
     from earmark.tagger.recordings import find_recordings
 
-    format = "jsonl" if json else format
+    format = "jsonl" if as_json else format
     opened = load_tagger(tagger)
     recordings = find_recordings(_names(paths))
     folder = _out_folder(out, format, recordings)
     tagged = tag_files(opened, recordings, level="window" if timeline else "clip", threads=threads)
     with closing(tagged):
-        written = _write(tagged, opened, format, out, folder, Selection(top, threshold, all_scores), recordings)
+        written = _write(
+            tagged, opened, format, out, folder, Selection(top, threshold, all_scores), recordings
+        )
         failures, warnings = _follow(written, len(recordings), visible=out is not None)
     _tell(failures, warnings, len(recordings), (folder or (out.parent if out else Path())) / "failures.csv")
     if failures:
         raise typer.Exit(1)
-
-
-tag.__doc__ = f"{tag.__doc__}\n\n{EXAMPLES}"
 
 
 def _names(paths: Iterable[str]) -> list[str]:
@@ -107,7 +114,9 @@ def _out_folder(out: Path | None, format: str, recordings: list[Path]) -> Path |
             raise ConfigError(f"--out {out}: is a file, and {format} makes one per recording. Give a folder.")
         return out
     if len(recordings) > 1:
-        raise ConfigError(f"--format {format}: makes one file per recording. Give a folder for them with --out.")
+        raise ConfigError(
+            f"--format {format}: makes one file per recording. Give a folder for them with --out."
+        )
     return None
 
 
@@ -129,8 +138,10 @@ def _write(
     return write_tags_each(tagged, tagger, format, folder, selection, root)
 
 
-def _follow(written: Iterator[TaggedClip], total: int, *, visible: bool) -> tuple[list[TaggedClip], list[str]]:
-    """Let all clips be written, with a progress bar where one can be seen; those that failed, and all warnings."""
+def _follow(
+    written: Iterator[TaggedClip], total: int, *, visible: bool
+) -> tuple[list[TaggedClip], list[str]]:
+    """Let all clips be written, with a progress bar if one can be seen; the failures, the warnings."""
     failures, warnings = [], []
     if visible and sys.stderr.isatty():
         from rich.console import Console
@@ -143,7 +154,7 @@ def _follow(written: Iterator[TaggedClip], total: int, *, visible: bool) -> tupl
             if clip.error is not None:
                 failures.append(clip)
     except BrokenPipeError:
-        # The reader of our stdout has gone (`| head`): nothing more to say, not even when Python flushes at exit.
+        # The reader of our stdout has gone (`| head`): nothing more to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return failures, warnings
 

@@ -58,8 +58,10 @@ def find_leaks(manifest: Manifest, content_hashes: Mapping[str, str] | None = No
     by_sound = defaultdict(list)
     for row, path in enumerate(paths):
         by_sound[(content_hashes or {}).get(path, path)].append(row)
+    starts = manifest.table["start"].to_numpy()
+    ends = np.nan_to_num(manifest.table["end"].to_numpy(), nan=np.inf)
     for rows in by_sound.values():
-        for chain in _overlapping(manifest, rows):
+        for chain in _overlapping(rows, starts, ends):
             kind = "overlap" if len({paths[row] for row in chain}) == 1 else "content"
             leaks.append(_leak(kind, paths[chain[0]], chain, ids, folds))
     return [leak for leak in leaks if len(set(leak.folds)) > 1]
@@ -98,10 +100,8 @@ def _leak(kind: str, what: str, rows: Sequence[int], ids: np.ndarray, folds: np.
     return Leak(kind, what, tuple(ids[row] for row in rows), tuple(int(folds[row]) for row in rows))
 
 
-def _overlapping(manifest: Manifest, rows: Sequence[int]) -> list[list[int]]:
+def _overlapping(rows: Sequence[int], starts: np.ndarray, ends: np.ndarray) -> list[list[int]]:
     """Chains of rows, all of one sound, in which each overlaps an earlier one; lone rows are left out."""
-    starts = manifest.table["start"].to_numpy()
-    ends = np.nan_to_num(manifest.table["end"].to_numpy(), nan=np.inf)
     chains, reach = [], -np.inf
     for row in sorted(rows, key=lambda row: starts[row]):
         if starts[row] < reach:

@@ -21,7 +21,7 @@ N_TRIES = 20
 
 
 def choose_folds(manifest: Manifest, n_folds: int = 5, seed: int = 0) -> tuple[Manifest, str, str]:
-    """Folds for cross-validation: those given in the manifest; else grouped where it has groups; stratified.
+    """Folds for cross-validation: those given in the manifest, else stratified, and grouped if it has groups.
 
     Made folds leave every class on every training side. They are fewer than `n_folds` where no class has that
     many groups; a class with fewer groups than folds is held out in fewer of them.
@@ -37,8 +37,8 @@ def choose_folds(manifest: Manifest, n_folds: int = 5, seed: int = 0) -> tuple[M
         raise ConfigError(f"n_folds is {n_folds}, but there must be a fold to train on. Take 2.")
     if len(manifest.vocabulary) < 2:
         raise ManifestError(
-            f"{manifest.root}: '{manifest.vocabulary[0]}' is the only class, so there is nothing to tell apart. "
-            "Add another, or pass the folder one level down if the class folders are there."
+            f"{manifest.root}: '{manifest.vocabulary[0]}' is the only class, so there is nothing to tell "
+            "apart. Add another, or pass the folder one level down if the class folders are there."
         )
     if manifest.has_folds:
         method = "given"
@@ -151,8 +151,8 @@ def _first_usable(
         if len(np.unique(folds)) == n_folds and _n_folds_of_classes(manifest, folds).min() > 1:
             return folds
     raise ManifestError(
-        f"{manifest.root}: {N_TRIES} tries to spread the groups over {n_folds} folds left a fold empty or a class "
-        "in one fold alone. Take fewer folds, or give them in a column 'fold'."
+        f"{manifest.root}: {N_TRIES} tries to spread the groups over {n_folds} folds left a fold empty or a "
+        "class in one fold alone. Take fewer folds, or give them in a column 'fold'."
     )
 
 
@@ -186,8 +186,8 @@ def _require_two_groups(manifest: Manifest) -> None:
     more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
     where = "group" if manifest.has_groups else "clip"
     raise ManifestError(
-        f"{manifest.root}: {len(alone)} classes lie in a single {where}, which cannot be both trained on and held "
-        f"out: {names}{more}. Add recordings of them, or leave them out."
+        f"{manifest.root}: {len(alone)} classes lie in a single {where}, which cannot be both trained on and "
+        f"held out: {names}{more}. Add recordings of them, or leave them out."
     )
 
 

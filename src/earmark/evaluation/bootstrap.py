@@ -166,9 +166,9 @@ def interval(
 def summarise(value: float, values: np.ndarray, n_nan: int, n_groups: int, least: float) -> Interval:
     """Percentile interval of resampled values, moved so that their mean stands on the value.
 
-    A clip drawn twice raises the average precision of a class with few clips, so plain percentiles can lie above
-    the value itself (40 classes in five folds of 80 clips: in 9 sets of 10). Moved, they cover as they should;
-    where resampling has no bias, as in accuracy and lwlrap, nothing changes.
+    A clip drawn twice raises the average precision of a class with few clips, so plain percentiles can
+    lie above the value itself (40 classes in five folds of 80 clips: in 9 sets of 10). Moved, they cover as
+    they should; where resampling has no bias, as in accuracy and lwlrap, nothing changes.
 
     Args:
         value: the metric, or the difference of two, on all clips.

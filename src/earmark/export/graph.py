@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import torch
+from onnx_ir.passes import common as passes
 from torch import Tensor, nn
 
 from earmark.errors import TaggerFileError
@@ -74,7 +76,12 @@ def trace(module: nn.Module, window_samples: int, outputs: tuple[str, ...]) -> o
             external_data=False,
             verbose=False,
         )
-    return program.model_proto
+    # The exporter leaves names of source files on every node, and constants that nothing uses.
+    passes.ClearMetadataAndDocStringPass()(program.model)
+    passes.RemoveUnusedNodesPass()(program.model)
+    model = onnx_ir.to_proto(program.model)
+    del model.graph.metadata_props[:]
+    return model
 
 
 @contextlib.contextmanager
@@ -98,9 +105,6 @@ def stamp(model: onnx.ModelProto, metadata: TaggerMetadata) -> None:
     if any(node.domain == "ai.onnx.ml" for node in model.graph.node):
         model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", ML_OPSET))
     model.producer_name = "earmark"
-    # Names of source files and Python scopes that the exporter leaves on every node.
-    for node in model.graph.node:
-        del node.metadata_props[:]
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
     onnx.checker.check_model(model)

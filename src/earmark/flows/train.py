@@ -15,7 +15,7 @@ from earmark.audio.probe import probe
 from earmark.data.leakage import find_leaks, hash_contents, refuse_leaks
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
-from earmark.data.splits import choose_folds
+from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
@@ -74,15 +74,18 @@ def train(
     cache = Cache()
     manifest, more = decode(manifest, cache, config.frontend.sample_rate)
     failures += more
-    manifest, _, how = choose_folds(manifest, config.data.n_folds, seed=config.data.fold_seed)
+    manifest, method, how = choose_folds(manifest, config.data.n_folds, seed=config.data.fold_seed)
     log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
     leaks = find_leaks(manifest, hash_contents(manifest, threads=2))
-    if not config.data.allow_leak:
-        refuse_leaks(leaks)
+    if method != "given" and not config.data.allow_leak:
+        refuse_leaks(leaks)  # folds that come with the data are kept for comparison's sake, their leaks said
+    for leak in leaks:
+        log.warning("leak: %s", leak)
+    require_inner_splits(config, manifest)
     claim(run, config, manifest)
     write_failures(run, failures)
     experiment = Experiment(run, config, manifest, cache, progress)
-    scorecard = train_models(experiment, notes=[how, *(f"Leak allowed: {leak}" for leak in leaks)])
+    scorecard = train_models(experiment, notes=[how, *(f"Leak: {leak}" for leak in leaks)])
     return Trained(run, scorecard, len(failures))
 
 
@@ -125,6 +128,12 @@ def require_some(manifest: Manifest, rows: Sequence[int], failures: Sequence[tup
             f"{len(failures)} files cannot be read, more than half of the clips. Repair them or leave them out.\n"
             f"{summarise_rows(reasons)}"
         )
+
+
+def require_inner_splits(config: RunConfig, manifest: Manifest) -> None:
+    """Stop before anything is trained if some fold's training side has no clips to choose the epoch by."""
+    for fold in np.unique(manifest.folds) if config.validation_fraction else ():
+        inner_split(manifest.select(manifest.folds != fold), config.validation_fraction, seed=config.data.fold_seed)
 
 
 def train_models(experiment: Experiment, notes: Sequence[str]) -> Scorecard:

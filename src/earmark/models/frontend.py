@@ -212,7 +212,8 @@ class FactoredLogMel(nn.Module):
         """Spectrogram of a waveform; see `LogMel.forward`."""
         batch, n_samples = waveform.shape
         config = self.config
-        n_pieces = -(-config.n_frames(n_samples) // FRAMES_PER_PIECE)
+        # Not -(-frames // n): exported, a division of negative integers rounds towards zero.
+        n_pieces = (config.n_frames(n_samples) + FRAMES_PER_PIECE - 1) // FRAMES_PER_PIECE
         step = FRAMES_PER_PIECE * config.hop_length
         before = config.n_fft // 2
         padded = functional.pad(waveform, (before, (n_pieces + 1) * step - n_samples - before))
@@ -233,9 +234,9 @@ class FactoredLogMel(nn.Module):
         n_pieces, b = len(pieces), self.n_phases
         phases = pieces.reshape(n_pieces, -1, b).transpose(1, 2)
         inner = functional.conv1d(phases, self.phase_filters, stride=self.config.hop_length // b, groups=b)
-        inner = inner.reshape(n_pieces, 2 * b, self.n_residues * FRAMES_PER_PIECE)
+        inner = inner.reshape(n_pieces, 2 * b, -1)  # residue and frame are one axis
         real, imaginary = self.outer_real @ inner, self.outer_imaginary @ inner
-        power = (real * real + imaginary * imaginary).reshape(n_pieces, b * self.n_residues, FRAMES_PER_PIECE)
+        power = (real * real + imaginary * imaginary).reshape(n_pieces, b * self.n_residues, -1)
         blocks = [
             getattr(self, f"mel_{index}") @ power[:, start:stop]
             for index, (start, stop) in enumerate(self.mel_ranges)

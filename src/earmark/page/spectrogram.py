@@ -31,21 +31,27 @@ def spectrogram(waveform: np.ndarray, sample_rate: int, *, alt: str) -> str:
         alt: what is seen, in words.
     """
     top_hz = sample_rate / 2
-    kilohertz = [
-        (f"{khz:g}", 100 * _mel(1000 * khz) / _mel(top_hz))
-        for khz in (0.5, 1, 2, 4, 8, 16)
-        if 1000 * khz < 0.95 * top_hz
-    ]
+    kilohertz = [khz for khz in (0.5, 1, 2, 4, 8, 16) if 1000 * khz < 0.95 * top_hz]
+    heights = [100 * _mel(1000 * khz) / _mel(top_hz) for khz in kilohertz]
     seconds = len(waveform) / sample_rate
-    times = [(f"{time:g}", 100 * time / seconds) for time in _round_times(seconds)]
+    times = _round_times(seconds)
     return (
         '<div class="spectrogram"><div class="kilohertz" aria-hidden="true">'
-        + "".join(f'<span style="bottom:{at:.1f}%">{text}</span>' for text, at in kilohertz)
-        + '<b>kHz</b></div><div class="picture">'
-        + f'<img alt="{html.escape(alt)}" src="{spectrogram_uri(waveform, sample_rate)}"></div>'
-        + '<div class="seconds" aria-hidden="true">'
-        + "".join(f'<span style="left:{at:.1f}%">{text}</span>' for text, at in times)
-        + "<b>s</b></div></div>"
+        + _ticks(kilohertz, heights, "kHz", "bottom")
+        + f'</div><div class="picture"><img alt="{html.escape(alt)}" src="'
+        + spectrogram_uri(waveform, sample_rate)
+        + '"></div><div class="seconds" aria-hidden="true">'
+        + _ticks(times, [100 * time / seconds for time in times], "s", "left")
+        + "</div></div>"
+    )
+
+
+def _ticks(values: list[float], positions: list[float], unit: str, side: str) -> str:
+    """HTML of an axis' numbers at their positions (percent from `side`), the last one with its unit."""
+    texts = [f"{value:g}" for value in values[:-1]] + [f"{value:g} {unit}" for value in values[-1:]]
+    return "".join(
+        f'<span style="{side}:{position:.1f}%">{text}</span>'
+        for text, position in zip(texts, positions, strict=True)
     )
 
 
@@ -61,7 +67,7 @@ def _mel_decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """Power in dB, (N_ROWS, columns), low frequencies first; each row is the mean over its mel band."""
     n_fft = 2 ** round(np.log2(WINDOW_SECONDS * sample_rate))
     hop_length = max(n_fft // 8, -(-len(waveform) // N_COLUMNS))
-    padded = np.pad(np.asarray(waveform, dtype=np.float32), n_fft // 2)
+    padded = np.pad(np.asarray(waveform, dtype=np.float32), n_fft // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     power = np.abs(np.fft.rfft(frames * np.hanning(n_fft).astype(np.float32))) ** 2
     edges_hz = _hertz(np.linspace(0.0, _mel(sample_rate / 2), N_ROWS + 1))
@@ -85,7 +91,7 @@ def _hertz(mel: np.ndarray) -> np.ndarray:
 
 
 def _round_times(seconds: float) -> list[float]:
-    """At most seven round times from 0 up to `seconds`, none of them at the right edge."""
+    """At most eight round times from 0 up to `seconds`, none of them at the right edge."""
     exponents = range(-3, 7)
     step = next(
         base * 10.0**exponent

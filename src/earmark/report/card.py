@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from earmark.baselines import BASELINES
+from earmark.config import read_yaml
 from earmark.evaluation import Scorecard
+from earmark.run import Run
 from earmark.tagger.metadata import TaggerMetadata
+from earmark.tagger.tagger import load_tagger
 
 HOW_MADE = {
     "refit": "one network, trained again on all clips with the recipe that was scored",
@@ -13,18 +18,26 @@ HOW_MADE = {
 }
 
 
-def card_text(metadata: TaggerMetadata, scorecard: Scorecard, *, model: str, ship: str) -> str:
-    """The model card as Markdown.
+def card_text(run: Run, *, notes: Sequence[str] = ()) -> str:
+    """The model card of a run's tagger, as Markdown.
 
     Args:
-        metadata: of the tagger file.
-        scorecard: of the run that made it.
-        model: its name in the scorecard.
-        ship: how the file was made from the run, "refit" or "ensemble".
+        run: with its tagger, scorecard and settings written.
+        notes: what else must be known of the scores: how the folds were made, which leaks were allowed.
+
+    Raises:
+        TaggerFileError, RunError, ConfigError: one of the three files is missing or damaged.
     """
+    metadata, scorecard = load_tagger(run.tagger).metadata, Scorecard.load(run.scorecard)
+    config = read_yaml(run.config)
+    model = config["model"]
+    made = (
+        "a random forest on log-mel statistics of all clips"
+        if model in BASELINES
+        else HOW_MADE[config["ship"]]
+    )
     kind = "several labels can hold at once" if metadata.multi_label else "one label per clip"
     trained_on = metadata.trained_on
-    made = HOW_MADE[ship] if model != "forest" else "a random forest on log-mel statistics of all clips"
     parts = [
         f"# {_cell(metadata.name)}",
         f"Tags sounds with {len(metadata.labels)} labels ({kind}).",
@@ -42,7 +55,7 @@ def card_text(metadata: TaggerMetadata, scorecard: Scorecard, *, model: str, shi
         f"Measured on {scorecard.n_clips:,} clips, each scored by a model that never saw it. "
         "They are scores of the recipe, not of these weights: the file for use was not tested itself.",
         _scores_table(scorecard),
-        _bullets(*(_cell(note) for note in scorecard.notes())),
+        _bullets(*(_cell(note) for note in (*scorecard.notes(), *notes))),
         "## Labels",
         _labels_table(metadata, scorecard, model),
         "## Data and licences",
@@ -63,14 +76,21 @@ def _scores_table(scorecard: Scorecard) -> str:
 
 
 def _labels_table(metadata: TaggerMetadata, scorecard: Scorecard, model: str) -> str:
-    """Each label with its clips, its score and the score from which it is asserted."""
+    """Each label with its clips and its score; multi-label, also the clip score from which it is asserted."""
     metric = "lwlrap" if scorecard.multi_label else "recall"
     per_class = scorecard.models[model].per_class
+    header = ["label", "clips", metric]
     rows = [
-        [label, str(per_class[label]["n_clips"]), _two_digits(per_class[label][metric]), f"{threshold:.2f}"]
-        for label, threshold in zip(metadata.labels, metadata.thresholds["clip"], strict=True)
+        [label, str(per_class[label]["n_clips"]), _two_digits(per_class[label][metric])]
+        for label in metadata.labels
     ]
-    return _table(["label", "clips", metric, "tagged from a score of"], rows)
+    if metadata.multi_label:
+        header.append("tagged from a score of")
+        rows = [
+            [*row, f"{threshold:.2f}"]
+            for row, threshold in zip(rows, metadata.thresholds["clip"], strict=True)
+        ]
+    return _table(header, rows)
 
 
 def _two_digits(value: float) -> str:

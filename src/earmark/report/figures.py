@@ -1,4 +1,4 @@
-"""The numbers behind the report's figures; the templates draw them as HTML, so that any script stays legible."""
+"""The numbers behind the report's figures. The templates draw them as HTML, legible in any script."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def top_tags(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """How often a clip given label i got tag j, (classes, classes).
 
-    Tags are `top_tags`. Single-label data give the confusion matrix; for multi-label data the diagonal counts found
-    labels and the rest tags that the clip was not given.
+    Tags are `top_tags`. Single-label data give the confusion matrix; for multi-label data the diagonal counts
+    labels that were found, and the rest tags that the clip was not given.
     """
     given = targets > 0
     tags = top_tags(targets, scores)
@@ -73,25 +73,31 @@ def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A confusion matrix to draw: `rows` are (label, clips given, cells), a cell (count, share of the row)."""
+    """A confusion matrix to draw.
+
+    labels: of the columns. rows: (label, cells), a cell being (count, share of the row's clips).
+    pairs: (given label, taken for, count, clips given), the most frequent errors first.
+    n_left_out: classes that are not shown.
+    """
 
     labels: tuple[str, ...]
-    rows: tuple[tuple[str, int, tuple[tuple[int, float], ...]], ...]
+    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
     pairs: tuple[tuple[str, str, int, int], ...]
     n_left_out: int
 
 
 def matrix_figure(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str], n_pairs: int = 8) -> Matrix:
-    """The matrix of the most confused classes, and the pairs (given, taken for, count, clips given) most confused."""
+    """The matrix of the classes with the most errors, and the most frequent errors of all."""
     counts = confusion(targets, scores)
     n_given = targets.sum(axis=0).astype(int)
     errors = counts - np.diag(np.diag(counts))
     troubled = np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:MAX_MATRIX_CLASSES]
     shown = np.sort(troubled)
+    shares = counts / np.maximum(n_given, 1)[:, None]
     rows = tuple(
-        (labels[row], int(n_given[row]), tuple((int(counts[row, col]), counts[row, col] / max(n_given[row], 1)) for col in shown))
+        (labels[row], tuple(zip(counts[row, shown].tolist(), shares[row, shown].tolist(), strict=True)))
         for row in shown
-    )  # fmt: skip
+    )
     order = np.argsort(-errors, axis=None, kind="stable")[:n_pairs]
     places = [np.unravel_index(place, errors.shape) for place in order]
     pairs = tuple(
@@ -104,7 +110,7 @@ def matrix_figure(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]
 
 @dataclass(frozen=True)
 class Curves:
-    """Learning curves: `lines` are (css class, fold, SVG points in percent), `dots` (x, y) of the chosen epochs."""
+    """Learning curves: `lines` are (css class, fold, SVG points), `dots` the kept epochs; all in percent."""
 
     title: str
     x: Axis

@@ -40,8 +40,8 @@ class Mistake:
 def worst(targets: np.ndarray, scores: np.ndarray, multi_label: bool, n: int) -> np.ndarray:
     """Positions of the n worst clips, worst first.
 
-    Single-label: wrong clips, by how far the best wrong score lies above the given label's. Multi-label: any clip, by
-    its cross-entropy summed over the labels.
+    Single-label: wrong clips, by how far the best wrong score lies above the given label's. Multi-label: any
+    clip, by its cross-entropy summed over the labels.
     """
     given = targets > 0
     if multi_label:
@@ -71,8 +71,8 @@ def _mistake(manifest: Manifest, position: int, given: np.ndarray, scores: np.nd
     """One clip as a Mistake, its sound read."""
     labels = list(manifest.vocabulary)
     order = np.argsort(-scores, kind="stable")
-    # What counts as heard: as many of the highest scores as labels were given, and whatever is more likely than not.
-    n_heard = max(int(given.sum()), int((scores > 0.5).sum()), 1)
+    # Heard are as many of the highest scores as labels were given, and whatever is more likely than not.
+    n_heard = min(max(int(given.sum()), int((scores > 0.5).sum()), 1), N_TAGS)
     where = manifest.table["clip_id"].iloc[position]
     shown = [column for rank, column in enumerate(order) if rank < N_TAGS or given[column]]
     heard_sound, trouble, cut_seconds = _read(manifest, position, where)

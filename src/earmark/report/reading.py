@@ -71,8 +71,8 @@ def read_run(folder: Path) -> RunContents:
     manifest = manifest.select(np.array([name in scored for name in manifest.clip_ids]))
     if not len(manifest) or any(set(table.labels) != set(manifest.vocabulary) for table in tables.values()):
         raise RunError(
-            f"{run.folder}: manifest.csv and the predictions have other clips or other labels; they come from "
-            "different runs. Train again into an empty folder."
+            f"{run.folder}: manifest.csv and the predictions have other clips or other labels; they come "
+            "from different runs. Train again into an empty folder."
         )
     tables = {model: table.align(manifest.clip_ids) for model, table in tables.items()}
     return RunContents(

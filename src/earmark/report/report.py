@@ -62,6 +62,8 @@ def write_report(run_folder: Path, *, progress: Callable[[int, int], None] | Non
         mistakes=mistakes,
         curves=_curves(contents),
         folds=_folds(contents),
+        n_groups=len(np.unique(contents.manifest.groups)),
+        n_straddling=_straddling_groups(contents),
         sound_style=page.STYLE,
         sound_script=page.SCRIPT,
     )
@@ -76,13 +78,13 @@ def verdict(contents: RunContents) -> str:
     found = scorecard.models[main].metrics[scorecard.primary_metric]
     if scorecard.multi_label:
         sentence = (
-            f"{main} ranks the right ones of {scorecard.n_classes} labels first with an lwlrap of "
-            f"{_number(found.value)} ({_number(found.low)} to {_number(found.high)}) on {scorecard.n_clips:,} clips"
+            f"{main} ranks these {scorecard.n_classes} labels with an lwlrap of {_number(found.value)} "
+            f"({_number(found.low)} to {_number(found.high)}; 1 is perfect) on {scorecard.n_clips:,} clips"
         )
     else:
-        low, high = f"{100 * found.low:.1f}", f"{100 * found.high:.1f}"
+        value, low, high = (f"{100 * round(each, 3):.1f}" for each in (found.value, found.low, found.high))
         sentence = (
-            f"{main} tells these {scorecard.n_classes} sounds apart in {100 * found.value:.1f} % of "
+            f"{main} tells these {scorecard.n_classes} sounds apart in {value} % of "
             f"{scorecard.n_clips:,} clips ({low} to {high})"
         )
     return sentence + _against_baseline(contents) + "."
@@ -110,15 +112,18 @@ def warnings(contents: RunContents) -> Iterator[str]:
     straddling = _straddling_groups(contents)
     if straddling:
         yield (
-            f"{straddling} groups stand in more than one fold: a model may have known a recording that it was "
-            "tested on, and the scores are too good."
+            f"{straddling} groups stand in more than one fold: a model may have known a recording that it "
+            "was tested on, and the scores are too good."
         )
     elif contents.config.get("data", {}).get("allow_leak") == "true":
         yield "Leaks between the folds were allowed: the scores may be too good."
     if not contents.manifest.has_groups:
-        yield "No groups were given: clips of one recording may stand in several folds, and help each other."
+        yield (
+            "No groups were given: where clips share a recording, folds may share it too, and the scores "
+            "are too good."
+        )
     if contents.failures:
-        yield f"{len(contents.failures)} files could not be read and are left out; failures.csv says why."
+        yield f"Left out, because they could not be read: {len(contents.failures)} (see failures.csv)."
 
 
 def _straddling_groups(contents: RunContents) -> int:

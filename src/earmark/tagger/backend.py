@@ -20,8 +20,10 @@ class Backend(Protocol):
     n_classes: int | None
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Windows float32 (batch, window_samples) → scores float32 (batch, classes) in [0, 1], and the embedding
-        float32 (batch, features)."""
+        """Windows (batch, window_samples) → scores (batch, classes) in [0, 1], embedding (batch, features).
+
+        All are float32.
+        """
         ...
 
 

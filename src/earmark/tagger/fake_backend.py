@@ -11,8 +11,10 @@ from earmark.tagger.metadata import TaggerMetadata
 
 
 class FakeBackend:
-    """Its file is the metadata's JSON alone. The spectrum is cut into one equal band per label, low to high; a
-    label's score is its band's share of the window's power, and the shares are the embedding."""
+    """Its file is the metadata's JSON alone. The spectrum is cut into one equal band per label, low to high.
+
+    A label's score is its band's share of the window's power; the shares are the embedding, too.
+    """
 
     def __init__(self, path: Path, threads: int = 1):
         try:
@@ -23,7 +25,7 @@ class FakeBackend:
         self.n_classes = len(TaggerMetadata.from_json(self.metadata_json).labels)
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Windows (batch, window_samples) → shares (batch, classes) that add up to 1, or are 0 for silence; twice."""
+        """Windows (batch, window_samples) → shares (batch, classes), twice; their sum is 1, of silence 0."""
         power = np.abs(np.fft.rfft(windows, axis=1)) ** 2
         bands = np.arange(power.shape[1]) * self.n_classes // power.shape[1]
         sums = np.stack([power[:, bands == band].sum(axis=1) for band in range(self.n_classes)], axis=1)

@@ -25,7 +25,7 @@ FORMATS = {
 }
 # Formats whose file holds one recording, and how its name ends.
 SUFFIXES = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}
-# A path's bytes that are no UTF-8 must come through: as they were, or in JSON as the escapes that Python reads back.
+# Bytes of a path that are no UTF-8 must come through: as they were, or in JSON as escapes.
 ENCODING_ERRORS = {"jsonl": "backslashreplace"}
 RAVEN_COLUMNS = (
     "Selection",
@@ -50,8 +50,11 @@ class Selection:
 
 
 class JsonlWriter:
-    """One object a row: {"path", "start", "end", "tags": [{"label", "score"}], "error"}, seconds; "scores" (of every
-    label) with all_scores, "warnings" where there are some. A clip that failed is one row with the reason in "error"."""
+    """One object a row: {"path", "start", "end", "tags": [{"label", "score"}], "error"}, times in seconds.
+
+    Also "scores" (of every label) with all_scores, and "warnings" where there are some. A clip that failed
+    is one row with the reason in "error".
+    """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
         self.file, self.tagger, self.selection = file, tagger, selection
@@ -66,10 +69,16 @@ class JsonlWriter:
             return
         scores = tagged.predictions
         for row, tags in enumerate(_tags(self.tagger, self.selection, tagged)):
-            line = {"path": path, "start": _microseconds(scores.starts[row]), "end": _microseconds(scores.ends[row])}
+            line = {
+                "path": path,
+                "start": _microseconds(scores.starts[row]),
+                "end": _microseconds(scores.ends[row]),
+            }
             line["tags"] = [{"label": tag.label, "score": _short(tag.score)} for tag in tags]
             if self.selection.all_scores:
-                line["scores"] = dict(zip(scores.labels, map(_short, scores.scores[row].tolist()), strict=True))
+                line["scores"] = dict(
+                    zip(scores.labels, map(_short, scores.scores[row].tolist()), strict=True)
+                )
             self._line(line | {"error": None} | extra)
 
     def _line(self, document: dict) -> None:
@@ -77,8 +86,10 @@ class JsonlWriter:
 
 
 class CsvWriter:
-    """A row per tag: path, start, end, label, score. With all_scores a row per clip (or window) and a column per
-    label instead. Clips that failed have no row."""
+    """A row per tag: path, start, end, label, score.
+
+    With all_scores a row per clip (or window) and a column per label instead. Clips that failed have no row.
+    """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
         self.tagger, self.selection = tagger, selection
@@ -129,7 +140,13 @@ class RavenWriter:
         for tags in _tags(self.tagger, self.selection, tagged):
             for tag in tags:
                 self.n_written += 1
-                where = [str(self.n_written), "Spectrogram 1", "1", seconds_text(tag.start), seconds_text(tag.end)]
+                where = [
+                    str(self.n_written),
+                    "Spectrogram 1",
+                    "1",
+                    seconds_text(tag.start),
+                    seconds_text(tag.end),
+                ]
                 cells = [*where, "0", highest, _cell(tag.label), str(_short(tag.score))]
                 self.file.write("\t".join(cells) + "\n")
 
@@ -151,11 +168,16 @@ def write_tags(
 
 
 def write_tags_each(
-    tagged_clips: Iterable[TaggedClip], tagger: Tagger, format: str, folder: Path, selection: Selection, root: Path
+    tagged_clips: Iterable[TaggedClip],
+    tagger: Tagger,
+    format: str,
+    folder: Path,
+    selection: Selection,
+    root: Path,
 ) -> Iterator[TaggedClip]:
     """Write one file per recording as they come, and pass them on.
 
-    Files are named like the recordings, with an ending of SUFFIXES, and lie in `folder` as those lie in `root`.
+    Files are named as the recordings, with an ending of SUFFIXES, and lie in `folder` as those in `root`.
     """
     for tagged in tagged_clips:
         if tagged.predictions is not None:
@@ -166,7 +188,7 @@ def write_tags_each(
 
 @contextmanager
 def _open_text(out: Path | None, format: str) -> Iterator[TextIO]:
-    """A file that takes its place when the block ends well, or stdout; names that are not UTF-8 pass through."""
+    """A file that takes its place when the block ends well, or stdout; any name passes through."""
     errors = ENCODING_ERRORS.get(format, "surrogateescape")
     if out is None:
         sys.stdout.reconfigure(encoding="utf-8", errors=errors)

@@ -53,9 +53,9 @@ class TaggerMetadata:
     multi_label: whether several labels can hold at once.
     padding: of clips shorter than a window, "repeat" or "zeros". pool: of window scores, "mean" or "max".
     views: how windows are laid, "sliding".
-    thresholds: for "window" and "clip", the score per class from which a label is asserted; 0.5 where not given.
-    calibration: for "window" None (it is in the graph), for "clip" None, {"kind": "platt", "scale", "bias"} with
-        lists per class, or {"kind": "temperature", "temperature"}.
+    thresholds: for "window" and "clip", the score per class from which a label is asserted; 0.5 unless given.
+    calibration: for "window" None (it is in the graph), for "clip" None, {"kind": "platt", "scale", "bias"}
+        with lists per class, or {"kind": "temperature", "temperature"}.
     clip_seconds_max: the longest clip for which clip thresholds and calibration were fitted; None is any.
     trained_on, scores, versions, licences: for people; no reader computes with them.
 
@@ -89,7 +89,10 @@ class TaggerMetadata:
         for name, value in (
             ("labels", tuple(self.labels)),
             ("licences", tuple(self.licences)),
-            ("thresholds", {level: tuple(v) for level, v in (level_defaults | dict(self.thresholds)).items()}),
+            (
+                "thresholds",
+                {level: tuple(v) for level, v in (level_defaults | dict(self.thresholds)).items()},
+            ),
             ("calibration", dict.fromkeys(LEVELS) | dict(self.calibration)),
         ):
             object.__setattr__(self, name, value)
@@ -112,14 +115,14 @@ class TaggerMetadata:
         """Read a document; fields of no known name are passed over.
 
         Raises:
-            TaggerFileError: it is no JSON, of another or a newer format, lacks a field, or contradicts itself.
+            TaggerFileError: it is no JSON, of another or newer format, lacks a field, or contradicts itself.
         """
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise TaggerFileError(f"metadata: is not JSON ({error}). {_MEND}") from error
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise TaggerFileError(f"metadata: is not an object with \"format\": \"{FORMAT}\". {_MEND}")
+            raise TaggerFileError(f'metadata: is not an object with "format": "{FORMAT}". {_MEND}')
         version = document.get("format_version")
         if type(version) is int and version > FORMAT_VERSION:
             raise TaggerFileError(
@@ -129,7 +132,9 @@ class TaggerMetadata:
         missing = [name for name in _TYPES if name not in document and name not in _OPTIONAL]
         for name in ("thresholds", "calibration"):
             levels = document.get(name)
-            missing += [f"{name}.{level}" for level in LEVELS if isinstance(levels, dict) and level not in levels]
+            missing += [
+                f"{name}.{level}" for level in LEVELS if isinstance(levels, dict) and level not in levels
+            ]
         if missing:
             raise TaggerFileError(f"metadata: {', '.join(missing)} is missing. {_MEND}")
         return cls(**{known.name: document[known.name] for known in fields(cls) if known.name in document})

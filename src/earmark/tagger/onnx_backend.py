@@ -1,7 +1,7 @@
 """A tagger file in ONNX Runtime, on the CPU.
 
-A tagger comes from anywhere, so nothing in it may reach out: custom operators are not registered, and a graph that
-keeps numbers outside its file (ONNX "external data": a path, or even an address in memory) is refused.
+A tagger comes from anywhere, so nothing in it may reach out: custom operators are not registered, and a graph
+that keeps numbers outside its file (ONNX "external data": a path, or even an address in memory) is refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OnnxBackend:
         threads: that one call may use inside the graph.
 
     Raises:
-        TaggerFileError: there is no such file, it is no ONNX file, it reaches outside itself, or it is no tagger.
+        TaggerFileError: there is no such file, it is no ONNX file, it reaches out of itself, or is no tagger.
     """
 
     def __init__(self, path: Path, threads: int = 1):
@@ -52,13 +52,15 @@ class OnnxBackend:
         for name, shape in ((INPUT, inputs[INPUT]), *((name, outputs[name]) for name in (SCORES, EMBEDDING))):
             if len(shape) != 2 or isinstance(shape[0], int):
                 raise TaggerFileError(
-                    f"{path}: {name} has the shape {shape} (expected two dimensions, the first free for a batch). "
-                    "Export it with a dynamic batch."
+                    f"{path}: {name} has the shape {shape} "
+                    "(expected two dimensions, the first free for a batch). Export it with a dynamic batch."
                 )
         try:
             properties = self._session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError as error:
-            raise TaggerFileError(f"{path}: its metadata is not UTF-8 text. Copy or export it again.") from error
+            raise TaggerFileError(
+                f"{path}: its metadata is not UTF-8 text. Copy or export it again."
+            ) from error
         if METADATA_KEY not in properties:
             raise TaggerFileError(
                 f"{path}: is an ONNX file without the metadata '{METADATA_KEY}', so it is no tagger. "
@@ -78,7 +80,8 @@ class OnnxBackend:
             scores, embedding = self._session.run([SCORES, EMBEDDING], {INPUT: windows})
         except ORT_ERRORS as error:
             raise TaggerFileError(
-                f"tagger: its graph fails on windows of shape {windows.shape} ({_first_line(error)}). Export it again."
+                f"tagger: its graph fails on windows of shape {windows.shape} ({_first_line(error)}). "
+                "Export it again."
             ) from error
         return scores, embedding
 
@@ -90,7 +93,9 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     except FileNotFoundError as error:
         raise TaggerFileError(f"{path}: there is no such file. Check the path of the tagger.") from error
     except OSError as error:
-        raise TaggerFileError(f"{path}: cannot be read ({error.strerror}). Give the path of a tagger file.") from error
+        raise TaggerFileError(
+            f"{path}: cannot be read ({error.strerror}). Give the path of a tagger file."
+        ) from error
     not_onnx = f"{path}: is not an ONNX file that can be loaded"
     try:
         outside = has_external_data(content)
@@ -120,8 +125,8 @@ def _fixed(dimension: int | str | None) -> int | None:
     return dimension if isinstance(dimension, int) else None
 
 
-# Where tensors can stand in an ONNX file: message → field number → message (onnx.proto). A tensor is outside if it
-# has entries in `external_data` (13) or its `data_location` (14) is set to EXTERNAL.
+# Where tensors can stand in an ONNX file: message → field number → message (onnx.proto). A tensor is outside
+# if it has entries in `external_data` (13) or its `data_location` (14) is set to EXTERNAL.
 _MESSAGES = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},

@@ -15,9 +15,9 @@ WILDCARDS = "*?["
 def find_recordings(names: Iterable[str]) -> list[Path]:
     """Recordings, each once, in the order named; those of a folder or pattern sorted.
 
-    A file named outright is taken whatever it is, even if it is not there: it will be heard, or fail with its reason.
-    Folders are searched to the bottom; there, as with patterns ("field/**/*.wav"), only sound files (by suffix) that
-    are not hidden count. Links to folders are not followed.
+    A file named outright is taken whatever it is, even if it is not there: it will be heard, or fail with
+    its reason. Folders are searched to the bottom; there, as with patterns ("field/**/*.wav"), only sound files (by
+    suffix) that are not hidden count. Links to folders are not followed.
 
     Raises:
         AudioError: nothing is there to tag, or a folder cannot be listed.
@@ -44,7 +44,9 @@ def _in_folder(folder: Path) -> Iterator[Path]:
     """The sound files at or below a folder, sorted folder by folder."""
 
     def refuse(error: OSError) -> None:
-        raise AudioError(f"{error.filename}: cannot be listed ({error.strerror}). Check its permissions.") from error
+        raise AudioError(
+            f"{error.filename}: cannot be listed ({error.strerror}). Check its permissions."
+        ) from error
 
     for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -57,7 +59,9 @@ def _in_pattern(pattern: str) -> Iterator[Path]:
     try:
         matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     except ValueError as error:
-        raise AudioError(f"{pattern}: is not a pattern ({error}). Use * and **/ as in 'field/**/*.wav'.") from error
+        raise AudioError(
+            f"{pattern}: is not a pattern ({error}). Use * and **/ as in 'field/**/*.wav'."
+        ) from error
     for match in matches:
         if match.is_dir() and not match.is_symlink():
             yield from _in_folder(match)
@@ -66,6 +70,6 @@ def _in_pattern(pattern: str) -> Iterator[Path]:
 
 
 def _is_recording(path: Path) -> bool:
-    """Whether a file found by searching is worth hearing. Pipes and devices are not; a broken link is, so as to fail."""
+    """Whether a file that was found is to be heard: no pipe, no device; but a broken link, so as to fail."""
     named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     return named and (path.is_file() or path.is_symlink())

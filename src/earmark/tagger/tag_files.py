@@ -71,7 +71,7 @@ def tag_files(
         while pending:
             yield pending.popleft().result()
     finally:
-        # Left early (Ctrl-C, a closed pipe): what has begun ends at its next windows, not at the end of a long file.
+        # Left early (Ctrl-C, a closed pipe): what has begun ends at its next windows, not with its long file.
         stopped.set()
         pool.shutdown(cancel_futures=True)
 
@@ -115,8 +115,8 @@ def _tag(tagger: Tagger, clip: Clip, level: str, stopped: threading.Event) -> Ta
         seconds = scores.ends.max() - scores.starts.min()
         if longest is not None and seconds > longest + LENGTH_TOLERANCE_SECONDS:
             warnings += (
-                f"{seconds:.1f} s long, tagger's clip scores were calibrated up to {longest:g} s: they and the "
-                "thresholds are uncalibrated here. Take the timeline.",
+                f"{seconds:.1f} s long, tagger's clip scores were calibrated up to {longest:g} s: "
+                "they and the thresholds are uncalibrated here. Take the timeline.",
             )
         scores = tagger.pool(scores)
     return TaggedClip(clip, scores, None, warnings)
@@ -128,8 +128,8 @@ def _warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
     if rate >= tagger.sample_rate:
         return ()
     return (
-        f"{rate} Hz recording, tagger hears up to {tagger.sample_rate / 2:g} Hz: nothing above {rate / 2:g} Hz "
-        "is there to hear, scores may be off.",
+        f"{rate} Hz recording, tagger hears up to {tagger.sample_rate / 2:g} Hz: "
+        f"nothing above {rate / 2:g} Hz is there to hear, scores may be off.",
     )
 
 

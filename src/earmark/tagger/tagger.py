@@ -116,10 +116,14 @@ class Tagger:
         found = []
         for row, start, end in zip(scores.scores, scores.starts.tolist(), scores.ends.tolist(), strict=True):
             best = np.argsort(-row, kind="stable")[:count]
-            found.append([Tag(self.labels[i], float(row[i]), start, end) for i in best if row[i] >= limits[i]])
+            found.append(
+                [Tag(self.labels[i], float(row[i]), start, end) for i in best if row[i] >= limits[i]]
+            )
         return found
 
-    def tag(self, clip: Clip | Path | str, top: int | None = None, threshold: float | None = None) -> list[Tag]:
+    def tag(
+        self, clip: Clip | Path | str, top: int | None = None, threshold: float | None = None
+    ) -> list[Tag]:
         """The tags of a whole clip, highest score first. Arguments as for `tags`.
 
         Raises:
@@ -152,8 +156,8 @@ class Tagger:
     def _check(self, scores: np.ndarray, n_windows: int) -> None:
         if scores.shape != (n_windows, len(self.labels)) or not np.isfinite(scores).all():
             raise TaggerFileError(
-                f"{self.path}: its graph gives scores of shape {scores.shape} that must be {n_windows} windows × "
-                f"{len(self.labels)} labels and finite. Export it again."
+                f"{self.path}: its graph gives scores of shape {scores.shape} that must be "
+                f"{n_windows} windows × {len(self.labels)} labels and finite. Export it again."
             )
 
     def _batches(self, clip: Clip) -> Iterator[list[Window]]:
@@ -165,12 +169,13 @@ class Tagger:
 
     def __repr__(self) -> str:
         known = self.metadata
-        shown = ", ".join(self.labels[:6]) + (", …" if len(self.labels) > 6 else "")
+        shown = " · ".join(self.labels[:6]) + (" · …" if len(self.labels) > 6 else "")
         several = "several can hold at once" if known.multi_label else "one holds at a time"
         lines = [
             f"Tagger {known.name}: {len(self.labels)} labels, {several} ({shown})",
-            f"  hears {self.sample_rate} Hz in windows of {known.window_seconds:g} s, one every {known.hop_seconds:g} s; "
-            f"clip scores are their {known.pool}" + (", calibrated" if known.calibration["clip"] else ""),
+            f"  hears {self.sample_rate} Hz in windows of {known.window_seconds:g} s, "
+            f"one every {known.hop_seconds:g} s; clip scores are their {known.pool}"
+            + (", calibrated" if known.calibration["clip"] else ""),
         ]
         for title, facts in (("trained on", known.trained_on), ("scores", known.scores)):
             if facts:
@@ -185,11 +190,11 @@ def load_tagger(path: Path | str, *, threads: int = 1, backend: str = "onnx") ->
 
     Args:
         path: NAME.tagger.onnx.
-        threads: that the graph may use for one window; several recordings at once are the affair of `tag_files`.
+        threads: that the graph may use for one window; `tag_files` hears several recordings at once.
         backend: a name of BACKENDS.
 
     Raises:
-        TaggerFileError: missing, damaged, of a newer format, or its metadata and its graph contradict each other.
+        TaggerFileError: missing, damaged, of a newer format, or its metadata contradict its graph.
     """
     path = Path(path)
     loaded = lookup(BACKENDS, backend, "backend")(path, threads=threads)
@@ -199,7 +204,8 @@ def load_tagger(path: Path | str, *, threads: int = 1, backend: str = "onnx") ->
         raise TaggerFileError(f"{path}: {error}") from error
     if loaded.n_classes not in (None, len(metadata.labels)):
         raise TaggerFileError(
-            f"{path}: has {len(metadata.labels)} labels, and its graph gives {loaded.n_classes} scores. Export it again."
+            f"{path}: has {len(metadata.labels)} labels, and its graph gives {loaded.n_classes} scores. "
+            "Export it again."
         )
     if loaded.input_samples not in (None, metadata.window_samples):
         raise TaggerFileError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,13 +85,16 @@ def fit(
         steps_per_epoch=batches.n_batches,
         validation_targets=None if validation is None else validation.targets(),
     )
-    trainer = _trainer(folder, optim, precision, stop_after, validation is not None, progress)
+    with _quiet():
+        trainer = _trainer(folder, optim, precision, stop_after, validation is not None, progress)
     workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, num_workers=workers)]
     if validation is not None:
         windows = ValidationWindows(ClipAudio(validation, cache, framing.sample_rate), framing)
         loaders.append(DataLoader(windows, batch_size=16, collate_fn=join_windows, num_workers=workers))
     last = folder.checkpoints / "last.ckpt"
+    if last.exists():
+        _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
     try:
         with _quiet():
             trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
@@ -162,8 +166,8 @@ def _load_checkpoint(path: Path) -> dict:
     """A Lightning checkpoint, tensors and plain values only."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise RunError(f"{path}: the checkpoint cannot be read ({error}). Delete its folder to train it anew.") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]}). Delete its folder to train it anew.") from error
 
 
 @contextmanager

@@ -54,12 +54,10 @@ class FileFinder:
         Raises:
             ManifestError: there is no such file, or several.
         """
-        if os.path.isfile(self.root / name):
-            whole = os.path.normpath(self.root / name)
-            root = os.path.normpath(self.root)
-            below = Path(whole).is_relative_to(root)
-            return Path(os.path.relpath(whole, root) if below else os.path.abspath(whole)).as_posix()
-        wanted = PurePosixPath(name.replace("\\", "/")).parts
+        for exact in (name, name.strip()):  # spaces around a cell are seldom meant, but names may have them
+            if os.path.isfile(self.root / exact):
+                return self._from_root(exact)
+        wanted = PurePosixPath(name.strip().replace("\\", "/")).parts
         matches = [path for path in self._by_name.get(wanted[-1], []) if _same_tail(path.parts, wanted)]
         if not matches and not is_audio(name):
             stems = self._by_stem.get(wanted[-1], [])
@@ -70,6 +68,12 @@ class FileFinder:
         if not matches:
             raise ManifestError(f"file '{name}' is missing")
         return matches[0].as_posix()
+
+    def _from_root(self, name: str) -> str:
+        """The path of a file that exists, without detours."""
+        whole, root = os.path.normpath(self.root / name), os.path.normpath(self.root)
+        below = Path(whole).is_relative_to(root)
+        return Path(os.path.relpath(whole, root) if below else os.path.abspath(whole)).as_posix()
 
     @cached_property
     def _files(self) -> list[PurePosixPath]:

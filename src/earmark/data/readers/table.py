@@ -72,7 +72,7 @@ def read_table(path: Path, audio_dir: Path | None = None) -> Manifest:
     starts, ends = _regions(table, columns, problems)
     folds = _folds(table, columns, problems)
     _find_repeated(paths, starts, ends, table.lines, "the same clip as", problems)
-    clip_ids = table.column(columns["clip_id"]) if "clip_id" in columns else None
+    clip_ids = [row[columns["clip_id"]] for row in table.rows] if "clip_id" in columns else None
     if clip_ids is not None:
         _find_repeated(clip_ids, starts, [], table.lines, "the same clip_id as", problems)
     if problems:
@@ -230,11 +230,11 @@ def _free_columns(table: Table) -> dict[str, list[str]]:
 def _paths(table: Table, column: int, finder: FileFinder, problems: Problems) -> list[str]:
     """Where each row's file is; notes rows whose file is missing or stands for several."""
     paths = []
-    for line, name in zip(table.lines, table.column(column), strict=True):
+    for line, row in zip(table.lines, table.rows, strict=True):
         try:
-            if not name:
+            if not row[column].strip():
                 raise ManifestError("no file name")
-            paths.append(finder.find(name))
+            paths.append(finder.find(row[column]))
         except ManifestError as error:
             problems[line].append(str(error))
             paths.append("")

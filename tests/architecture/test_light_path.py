@@ -1,0 +1,116 @@
+"""Importing, `--help` and tagging work where only the core is installed, and load nothing heavy elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+HEAVY = (
+    *("torch", "lightning", "pandas", "sklearn", "scipy", "matplotlib"),
+    *("onnx", "onnxscript", "skl2onnx", "jinja2", "tensorboard", "iterstrat", "librosa"),
+)
+RUN = """
+from earmark.__main__ import main
+sys.argv = ["earmark", *{arguments!r}]
+try:
+    code = main()
+except SystemExit as end:
+    code = end.code or 0
+print(sorted({heavy!r} & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def earmark(python):
+    """Runs a command without the heavy packages, and shows on stderr which of them were loaded."""
+
+    def run(*arguments: str, blocked=HEAVY):
+        return python(RUN.format(arguments=arguments, heavy=set(HEAVY)), blocked=blocked)
+
+    return run
+
+
+@pytest.fixture
+def toy(root, tmp_path):
+    """A toy tagger and a recording in the test's folder."""
+    vectors = root / "docs" / "tagger-file"
+    shutil.copy(vectors / "cnn.tagger.onnx", tmp_path / "toy.tagger.onnx")
+    shutil.copy(vectors / "short.wav", tmp_path / "short.wav")
+    return tmp_path
+
+
+def test_the_package_imports_without_anything_heavy(python):
+    code = """
+import earmark
+assert earmark.__version__ and "load_tagger" in dir(earmark)
+earmark.load_tagger, earmark.tag_files, earmark.Clip, earmark.Predictions
+"""
+    done = python(code, blocked=HEAVY)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_loads_only_its_own_modules(python):
+    code = """
+before = set(sys.modules)
+import earmark
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+assert not loaded & {"numpy", "soundfile", "onnxruntime", "rich", "typer"}, loaded
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("tag",), ("train",)])
+@pytest.mark.parametrize("blocked", [HEAVY, ()], ids=["core", "all"])
+def test_help_loads_nothing_heavy(earmark, arguments, blocked):
+    done = earmark(*arguments, "--help", blocked=blocked)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: earmark" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_does_not_load_the_runtime_either(python):
+    code = RUN.format(arguments=("--help",), heavy={"onnxruntime", "soundfile", "numpy"})
+    assert python(code).stderr.strip() == "[]"
+
+
+def test_a_recording_is_tagged_without_anything_heavy(earmark, toy):
+    done = earmark("tag", "toy.tagger.onnx", "short.wav", "--format", "jsonl", "--all-scores")
+    assert done.returncode == 0, done.stderr
+    [line] = done.stdout.splitlines()
+    row = json.loads(line)
+    assert {"path", "start", "end", "tags", "scores", "error"} <= set(row)
+    assert row["scores"]
+    assert row["error"] is None
+
+
+def test_tagging_loads_nothing_heavy_where_it_is_installed(earmark, toy):
+    done = earmark("tag", "toy.tagger.onnx", "short.wav", blocked=())
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_the_first_line_of_the_api_works_without_anything_heavy(python, toy):
+    done = python(
+        "import earmark; print(earmark.load_tagger('toy.tagger.onnx').tag('short.wav'))", blocked=HEAVY
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "expected"),
+    [
+        ("torch", ("train", "sounds"), "torch is needed to train. pip install 'earmark[train]'"),
+        ("pandas", ("check", "sounds"), "pandas is needed to check. pip install 'earmark[train]'"),
+        ("sklearn", ("train", "sounds"), "scikit-learn is needed to train. pip install 'earmark[train]'"),
+    ],
+)
+def test_a_command_that_needs_more_says_what_to_install(earmark, tmp_path, missing, arguments, expected):
+    done = earmark(*arguments, blocked=(missing,))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[0] == expected
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,116 @@
+"""What every family in MODELS must do, unasked."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch.nn import functional
+
+from earmark.errors import ConfigError
+from earmark.export.graph import ScoringGraph, stamp, trace
+from earmark.models.frontend import FrontendConfig
+from earmark.models.tagging_net import MODELS, build
+from earmark.tagger.metadata import TaggerMetadata
+
+FRONTEND = FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160, n_mels=32)
+WINDOW = 16000
+N_CLASSES = 3
+
+
+@pytest.fixture(params=sorted(MODELS))
+def net(request):
+    torch.manual_seed(0)
+    return build(request.param, FRONTEND, N_CLASSES)
+
+
+def noise(batch: int, n_samples: int = WINDOW, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(batch, n_samples, generator=torch.Generator().manual_seed(seed))
+
+
+def test_logits_and_embedding_have_a_row_per_clip(net):
+    net.eval()
+    logits, embedding = net(noise(2)), net.embed(noise(2))
+    assert logits.shape == (2, N_CLASSES)
+    assert embedding.shape == (2, net.head.last.in_features)
+    torch.testing.assert_close(net.head.classify(embedding), logits)
+
+
+@pytest.mark.parametrize("n_samples", [WINDOW, WINDOW + 1, 3 * WINDOW])
+def test_any_length_from_a_window_up_is_heard(net, n_samples):
+    assert net.eval()(noise(1, n_samples)).shape == (1, N_CLASSES)
+
+
+def test_every_parameter_gets_a_gradient(net):
+    net.train()(noise(4)).square().sum().backward()
+    without = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+def test_a_batch_of_one_gives_what_a_batch_of_many_gives(net):
+    net.eval()
+    batch = noise(3)
+    torch.testing.assert_close(torch.cat([net(clip[None]) for clip in batch]), net(batch), rtol=1e-4, atol=1e-5)
+
+
+def test_silence_is_finite(net):
+    assert net.eval()(torch.zeros(2, WINDOW)).isfinite().all()
+    assert net.train()(torch.zeros(2, WINDOW)).isfinite().all()
+
+
+def test_exported_graph_gives_the_scores_of_torch(net):
+    net.train()(noise(8, seed=1))  # moves the batch norm statistics off their start
+    net.eval()
+    model = trace(ScoringGraph([net], multi_label=True), WINDOW, ("scores", "embedding"))
+    stamp(model, TaggerMetadata("m", ("a", "b", "c"), 16000, 1.0, 0.5, multi_label=True))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for batch in (1, 5):
+        windows = noise(batch, seed=2).numpy()
+        scores, embedding = session.run(None, {"waveform": windows})
+        with torch.no_grad():
+            expected = torch.sigmoid(net(torch.from_numpy(windows))).numpy()
+            expected_embedding = net.embed(torch.from_numpy(windows)).numpy()
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+        np.testing.assert_allclose(embedding, expected_embedding, rtol=1e-2, atol=1e-2)
+
+
+def test_eight_clips_can_be_learnt_by_heart(net):
+    time = torch.arange(WINDOW) / 16000
+    tones = torch.stack([torch.sin(2 * torch.pi * f * time) for f in np.geomspace(200, 6000, 8)]) * 0.3
+    waveform = tones + noise(8)
+    targets = torch.arange(8) % N_CLASSES
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    for module in net.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    net.train()
+    for _ in range(40):
+        loss = functional.cross_entropy(net(waveform), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05
+
+
+def test_untrained_net_answers_with_the_class_frequencies():
+    prior = torch.tensor([0.5, 0.3, 0.2])
+    for name in MODELS:
+        net = build(name, FRONTEND, N_CLASSES).eval()
+        torch.nn.init.zeros_(net.head.last.weight)
+        net.start_at_prior(prior, multi_label=True)
+        torch.testing.assert_close(torch.sigmoid(net(noise(1)))[0], prior)
+        net.start_at_prior(prior, multi_label=False)
+        torch.testing.assert_close(torch.softmax(net(noise(1)), dim=1)[0], prior)
+
+
+def test_unknown_family_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"'se_cn' is not a model \(did you mean 'se_cnn'\?\)"):
+        build("se_cn", FRONTEND, N_CLASSES)
+
+
+def test_options_reach_the_family():
+    narrow = build("se_cnn", FRONTEND, N_CLASSES, {"channels": "8,16,24"})
+    assert narrow.head.last.in_features == 48
+    with pytest.raises(ConfigError, match="model_options of se_cnn: 'chanels' is not an option"):
+        build("se_cnn", FRONTEND, N_CLASSES, {"chanels": "8"})

@@ -1,0 +1,118 @@
+"""The card says what a tagger is, how good its recipe was, and what it must not be taken for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from earmark.errors import TaggerFileError
+from earmark.evaluation import Scorecard
+from earmark.report import card_text
+from earmark.run import Run
+from earmark.tagger.metadata import METADATA_KEY, TaggerMetadata
+
+
+def write_tagger(path: Path, metadata: TaggerMetadata) -> None:
+    """The smallest graph that is a tagger: one matrix and a sigmoid."""
+    n_samples, n_classes = metadata.window_samples, len(metadata.labels)
+    batch = {name: [None, size] for name, size in (("waveform", n_samples), ("scores", n_classes))}
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["waveform", "matrix"], ["embedding"]),
+            helper.make_node("Sigmoid", ["embedding"], ["scores"]),
+        ],
+        "tagger",
+        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, batch["waveform"])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, batch["scores"])
+            for name in ("scores", "embedding")
+        ],
+        [numpy_helper.from_array(np.zeros((n_samples, n_classes), dtype=np.float32), "matrix")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    onnx.save(model, path)
+
+
+@pytest.fixture
+def make_card_run(make_run):
+    """`make_card_run(multi_label=False)`: a run with a tagger for use."""
+
+    def make(multi_label: bool = False) -> Run:
+        run = Run(make_run(multi_label=multi_label))
+        labels = tuple(Scorecard.load(run.scorecard).models["se_cnn"].per_class)
+        metadata = TaggerMetadata(
+            "farm_yard",
+            labels,
+            1000,
+            0.2,
+            0.1,
+            multi_label=multi_label,
+            thresholds={"clip": (0.25,) * len(labels)},
+            trained_on={"n_clips": 48, "data": "farm", "content_hash": "abc"},
+            versions={"torch": "2.13"},
+            licences=("CC BY 4.0",),
+        )
+        write_tagger(run.tagger, metadata)
+        return run
+
+    return make
+
+
+def label_rows(text: str) -> list[str]:
+    return text.split("## Labels")[1].split("## ")[0].strip().splitlines()[2:]
+
+
+def test_the_card_holds_facts_scores_and_limits(make_card_run):
+    run = make_card_run()
+    text = card_text(run, notes=["The five folds are those of the data."])
+    assert text.startswith("# farm\\_yard\n")
+    assert "scores of the recipe, not of these weights" in text
+    parts = (
+        "1000 Hz",
+        "windows of 0.2 s",
+        "n\\_clips: 48",
+        "CC BY 4.0",
+        "torch 2.13",
+        "- The five folds are those",
+    )
+    for part in parts:
+        assert part in text
+    for model in Scorecard.load(run.scorecard).models.values():
+        assert model.metrics["accuracy"].text in text
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_every_label_has_a_row_that_markdown_cannot_break(make_card_run, labels, multi_label):
+    rows = label_rows(card_text(make_card_run(multi_label)))
+    assert len(rows) == len(labels)
+    n_bars = 5 if multi_label else 4
+    assert all(row.count("|") - row.count("\\|") == n_bars for row in rows)
+    assert any("\\<b\\>bold" in row for row in rows)
+
+
+def test_thresholds_stand_in_the_card_where_they_decide(make_card_run):
+    assert all(row.endswith("| 0.25 |") for row in label_rows(card_text(make_card_run(multi_label=True))))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("model: se_cnn\nship: refit\n", "trained again on all clips"),
+        ("model: se_cnn\nship: ensemble\n", "average of the networks of all folds"),
+        ("model: forest\nship: refit\n", "a random forest"),
+    ],
+)
+def test_the_card_says_how_the_file_was_made(make_card_run, settings, said):
+    run = make_card_run()
+    run.config.write_text(settings, encoding="utf-8")
+    assert said in card_text(run).split("## Scores")[0]
+
+
+def test_without_a_tagger_there_is_no_card(make_run):
+    with pytest.raises(TaggerFileError, match="demo.tagger.onnx"):
+        card_text(Run(make_run()))

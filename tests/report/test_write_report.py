@@ -1,0 +1,209 @@
+"""The report is one file that shows the run, plays its sounds, and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from earmark.errors import ManifestError, RunError
+from earmark.evaluation import Scorecard
+from earmark.report import write_report
+from earmark.run import Run, write_text
+
+SAMPLE_RATE = 16_000
+VOID = {"meta", "link", "img", "br", "hr", "line", "input"}
+
+
+class Page(HTMLParser):
+    """Elements of a page; fails at a tag that closes what is not open."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> at {self.getpos()} closes nothing"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def read(folder: Path) -> Page:
+    path = write_report(folder)
+    assert path == folder / "report.html"
+    return Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_page_is_balanced_and_self_contained(make_run, multi_label):
+    folder = make_run(multi_label=multi_label)
+    page = read(folder)
+    assert page.open == []
+    for _, attributes in page.elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#"))
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    assert "url(" not in text
+    assert (folder / "report.html").stat().st_size < 25e6
+
+
+def test_every_part_is_there_and_can_be_reached(make_run):
+    page = read(make_run())
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [attributes["href"][1:] for attributes in page.named("a")]
+    assert links == ["scores", "classes", "confusions", "errors", "learning", "data", "settings"]
+    assert set(links) <= set(ids)
+    assert len(page.named("h1")) == 1
+    assert [tag for tag, _ in page.elements].index("h1") < [tag for tag, _ in page.elements].index("h2")
+    assert page.named("html")[0]["lang"] == "en"
+
+
+def test_every_picture_has_words_for_those_who_cannot_see_it(make_run):
+    page = read(make_run())
+    assert page.named("img")
+    assert all(attributes["alt"] for attributes in page.named("img"))
+    assert all(attributes["aria-label"] for attributes in page.named("svg") + page.named("audio"))
+
+
+def test_labels_are_shown_as_they_are_never_run_as_html(make_run, labels):
+    page = read(make_run())
+    assert not page.named("b") or all("style" in attributes for attributes in page.named("b"))
+    for label in labels:
+        assert label in page.text
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_each_player_carries_the_sound_of_its_clip(make_run, sound_of, multi_label):
+    page = read(make_run(multi_label=multi_label))
+    players = page.named("audio")
+    assert 0 < len(players) <= 12
+    for player in players:
+        kind, data = player["src"].split(";base64,")
+        waveform, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+        label, take = re.search(r"(\d+)-(\d+)\.wav", player["aria-label"]).groups()
+        assert (kind, rate) == ("data:audio/flac", SAMPLE_RATE)
+        assert np.allclose(waveform, sound_of(int(label), int(take)), atol=1e-4)
+
+
+def test_the_scores_of_both_models_are_written_out(make_run):
+    folder = make_run()
+    page = read(folder)
+    scorecard = Scorecard.load(Run(folder).scorecard)
+    for model in ("se_cnn", "forest"):
+        for found in scorecard.models[model].metrics.values():
+            assert f"{found.value:.3f}" in page.text
+            assert f"{found.low:.3f} – {found.high:.3f}" in page.text
+
+
+def test_a_clip_whose_sound_is_broken_is_told_in_its_place(make_run):
+    folder = make_run()
+    for path in (folder.parent / "sounds").glob("*.wav"):
+        path.write_bytes(b"RIFF but no sound")
+    page = read(folder)
+    assert page.named("audio") == []
+    assert page.text.count("The sound cannot be played.") > 0
+    assert page.text.count("given") > 0
+
+
+def test_long_sounds_are_cut_and_said_to_be(make_run, sound_of):
+    folder = make_run()
+    for path in (folder.parent / "sounds").glob("*.wav"):
+        soundfile.write(path, np.tile(sound_of(1, 1, 1.0), 40), SAMPLE_RATE)
+    page = read(folder)
+    assert "the first 30 of 40 s" in page.text
+    waveform, rate = soundfile.read(
+        io.BytesIO(base64.b64decode(page.named("audio")[0]["src"].split(";base64,")[1]))
+    )
+    assert abs(len(waveform) / rate - 30) < 0.1
+    assert (folder / "report.html").stat().st_size < 25e6
+
+
+def test_a_forest_alone_has_a_report_without_learning_curves(make_run):
+    folder = make_run(models=("forest",))
+    for path in folder.glob("fold_*"):
+        shutil.rmtree(path)
+    page = read(folder)
+    assert "learning" not in [attributes.get("id") for _, attributes in page.elements]
+    assert "forest tells these 6 sounds apart" in page.text
+
+
+def test_the_optional_files_may_be_missing(make_run):
+    folder = make_run()
+    for path in (*folder.glob("fold_*/*/history.jsonl"), folder / "config.yaml", folder / "environment.txt"):
+        path.unlink()
+    page = read(folder)
+    assert page.open == []
+    assert "Settings and" not in page.text
+
+
+@pytest.mark.parametrize("name", ["scorecard.json", "manifest.csv", "predictions.se_cnn.csv"])
+def test_an_unfinished_run_is_refused_naming_what_is_missing(make_run, name):
+    folder = make_run()
+    (folder / name).unlink()
+    with pytest.raises(RunError, match=f"not finished.*{re.escape(name)}.*earmark train"):
+        write_report(folder)
+    assert not (folder / "report.html").exists()
+
+
+def test_predictions_of_other_data_are_refused(make_run):
+    folder = make_run()
+    path = Run(folder).predictions("forest")
+    path.write_text(path.read_text(encoding="utf-8").replace("engine", "motor"), encoding="utf-8")
+    with pytest.raises(RunError, match="different runs"):
+        write_report(folder)
+
+
+def test_sounds_that_moved_away_are_an_error_that_names_them(make_run):
+    folder = make_run()
+    shutil.move(folder.parent / "sounds", folder.parent / "elsewhere")
+    with pytest.raises(ManifestError, match=r"0-0\.wav"):
+        write_report(folder)
+
+
+def test_warnings_say_what_weakens_the_numbers(make_run):
+    folder = make_run(n_per_class=4)
+    text = Run(folder).manifest.read_text(encoding="utf-8")
+    write_text(
+        Run(folder).manifest, text.replace("source 0-1", "source 0-0").replace("source 1-0", "source 0-0")
+    )
+    write_text(Run(folder).failures, "path,error\nnoise.wav,is empty\n")
+    page = read(folder)
+    assert "Too few groups" in page.text
+    assert "1 groups stand in more than one fold" in page.text
+    assert "Left out, because they could not be read: 1" in page.text
+    assert "nor another clip of its group" not in page.text
+
+
+def test_progress_counts_the_sounds(make_run):
+    folder, calls = make_run(multi_label=True), []
+    write_report(folder, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(number, 12) for number in range(1, 13)]

@@ -1,0 +1,167 @@
+"""`earmark tag` from the outside: output, exit codes, odd names, a closed pipe, Ctrl-C."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "docs" / "tagger-file"
+TAGGER = VECTORS / "cnn.tagger.onnx"
+CODE = """
+import sys
+for name in ("torch", "lightning", "pandas", "sklearn", "scipy", "onnx"):
+    sys.modules[name] = None
+import typer
+from earmark.cli.tag import tag
+from earmark.errors import EarmarkError
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(tag)
+try:
+    app()
+except EarmarkError as error:
+    sys.exit(f"refused {error}")
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the command in tmp_path with torch and its like blocked; `code`, `out` and `err` of what came."""
+
+    def call(*arguments, stdin: bytes | None = None, tagger: Path = TAGGER) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", CODE, os.fspath(tagger), *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        return subprocess.run(
+            command, input=stdin, capture_output=True, cwd=tmp_path, env=environment, timeout=120
+        )
+
+    return call
+
+
+def test_tags_go_to_stdout_as_csv(run):
+    done = run(VECTORS / "long.wav", VECTORS / "short.wav")
+    assert (done.returncode, done.stderr) == (0, b"")
+    rows = list(csv.DictReader(done.stdout.decode().splitlines()))
+    assert [(Path(row["path"]).name, row["label"]) for row in rows] == [
+        ("long.wav", "noise"),
+        ("long.wav", "tone, high"),
+        ("short.wav", "noise"),
+    ]
+
+
+def test_json_lines_of_a_timeline_go_to_a_file(run, tmp_path):
+    assert run(VECTORS, "--timeline", "--json", "--all-scores", "--out", "made/tags.jsonl").returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "made" / "tags.jsonl").read_text().splitlines()]
+    assert len(lines) == 8
+    assert lines[1]["start"] == 0.25
+    assert set(lines[0]["scores"]) == {"tone, low", "tone, high", "noise"}
+
+
+def test_failures_are_rows_beside_out_and_exit_code_1(run, tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    done = run(VECTORS / "short.wav", "broken.wav", "absent.wav", "--out", "made/tags.csv")
+    assert done.returncode == 1
+    rows = list(csv.DictReader((tmp_path / "made" / "failures.csv").read_text().splitlines()))
+    assert [row["path"] for row in rows] == ["broken.wav", "absent.wav"]
+    assert "no such file" in rows[1]["reason"]
+    assert b"2 of 3 recordings failed" in done.stderr
+    assert "short.wav" in (tmp_path / "made" / "tags.csv").read_text()
+
+
+def test_no_failures_leave_no_list_of_them(run, tmp_path):
+    assert run(VECTORS / "short.wav").returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.wav"], "absent.wav: there is no such file or folder"),
+        ([VECTORS, "--format", "jsnl"], "'jsnl' is not a format .did you mean 'jsonl'"),
+        ([VECTORS, "--format", "raven"], "--format raven: makes one file per recording. Give a folder"),
+        ([VECTORS, "--format", "raven", "--out", TAGGER], "is a file, and raven makes one per recording"),
+        ([VECTORS, "--out", VECTORS], "is a folder, and csv is one file"),
+    ],
+)
+def test_what_the_user_must_mend_is_refused_before_anything_is_heard(run, tmp_path, arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 1  # of this test's own door
+    assert done.stderr.decode().startswith("refused ")
+    assert re.search(message, done.stderr.decode())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_per_recording_for_raven_and_one_for_a_single_recording(run, tmp_path):
+    assert run(VECTORS, "--format", "raven", "--out", "tables").returncode == 0
+    made = sorted(path.name for path in (tmp_path / "tables").iterdir())
+    assert made == ["long.wav.Table.1.selections.txt", "short.wav.Table.1.selections.txt"]
+    assert run(VECTORS / "long.wav", "--format", "audacity", "--out", "long.txt").returncode == 0
+    assert (tmp_path / "long.txt").read_text() == "0\t1.93\tnoise\n0\t1.93\ttone, high\n"
+    assert (
+        run(VECTORS / "long.wav", "--format", "audacity").stdout.decode()
+        == "0\t1.93\tnoise\n0\t1.93\ttone, high\n"
+    )
+
+
+def test_a_list_on_stdin_is_read(run):
+    listed = f"{VECTORS / 'short.wav'}\n\n{VECTORS / 'long.wav'}\n".encode()
+    done = run("-", "--json", "--top", "1", stdin=listed)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(line["path"]).name for line in lines] == ["short.wav", "long.wav"]
+    assert [len(line["tags"]) for line in lines] == [1, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows names that are not UTF-8")
+def test_names_that_are_not_utf8_come_through(run, tmp_path):
+    name = b"caf\xe9\nbar.wav"
+    (tmp_path / os.fsdecode(name)).write_bytes((VECTORS / "short.wav").read_bytes())
+    done = run(".", "--json")
+    assert done.returncode == 0, done.stderr
+    assert os.fsencode(json.loads(done.stdout)["path"]) == name
+    assert name in run(".").stdout
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    for number in range(30):
+        (tmp_path / f"{number}.wav").write_bytes((VECTORS / "long.wav").read_bytes())
+    (tmp_path / "code.py").write_text(CODE)
+    script = (
+        f"({sys.executable} code.py {TAGGER} . --timeline --all-scores; echo $? >&2) | head -c 10 >/dev/null"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, cwd=tmp_path, env=environment, timeout=60
+    )
+    assert done.stderr.decode().strip() == "0"
+
+
+def test_ctrl_c_ends_with_130_and_leaves_no_half_file(tmp_path):
+    for number in range(200):
+        (tmp_path / f"{number}.wav").write_bytes((VECTORS / "long.wav").read_bytes())
+    slow = CODE.replace(
+        "app = typer",
+        "import time, earmark.tagger.tagger as module\n"
+        "check = module.Tagger._check\n"
+        "module.Tagger._check = lambda *given: (time.sleep(0.1), check(*given))\n"
+        "app = typer",
+    )
+    command = [sys.executable, "-c", slow, str(TAGGER), ".", "--out", "tags.csv"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
+        began = time.monotonic()
+        while not list(tmp_path.glob(".tags.csv*")) and time.monotonic() - began < 30:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert not (tmp_path / "tags.csv").exists()
+    assert not list(tmp_path.glob(".tags.csv*"))

@@ -1,0 +1,136 @@
+"""What the four formats say."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from earmark.errors import ConfigError
+from earmark.lookup import load
+from earmark.tagger import tag_files
+from earmark.tagger.formats import FORMATS, RAVEN_COLUMNS, Selection, write_tags, write_tags_each
+
+
+@pytest.fixture
+def tagged(make_tagger, make_tone, tmp_path):
+    """A tagger; two recordings and an absent one, tagged by window."""
+    tagger = make_tagger(labels=("low\tbass", "high"), hop_seconds=0.5)
+    paths = [make_tone("low.wav", (500, 1.0)), tmp_path / "absent.wav", make_tone("high.wav", (3000, 0.5))]
+    return tagger, list(tag_files(tagger, paths, level="window"))
+
+
+def text(format: str, tagger, clips, selection=None) -> str:
+    file = io.StringIO()
+    writer = load(FORMATS[format])(file, tagger, selection or Selection())
+    for clip in clips:
+        writer.write(clip)
+    return file.getvalue()
+
+
+def test_jsonl_is_one_object_a_row_and_failures_carry_their_reason(tagged):
+    tagger, clips = tagged
+    lines = [json.loads(line) for line in text("jsonl", tagger, clips).splitlines()]
+    assert [set(line) for line in lines] == [{"path", "start", "end", "tags", "error"}] * 4
+    assert [(line["start"], line["end"]) for line in lines] == [(0, 0.5), (0.5, 1), (0, None), (0, 0.5)]
+    assert lines[0]["tags"] == [{"label": "low\tbass", "score": pytest.approx(1, abs=1e-3)}]
+    assert lines[0]["error"] is None
+    assert lines[2]["tags"] == []
+    assert "absent.wav: there is no such file" in lines[2]["error"]
+    assert lines[2]["path"] == str(clips[1].clip.path)
+
+
+def test_jsonl_gives_the_scores_of_all_labels_if_asked(tagged):
+    tagger, clips = tagged
+    line = json.loads(text("jsonl", tagger, clips, Selection(all_scores=True)).splitlines()[0])
+    assert list(line["scores"]) == ["low\tbass", "high"]
+    assert sum(line["scores"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_jsonl_carries_warnings_where_there_are_some(make_tagger, make_tone):
+    tagger = make_tagger(sample_rate=16000)
+    clips = list(tag_files(tagger, [make_tone("low.wav", (500, 1.0))]))
+    assert "8000 Hz recording" in json.loads(text("jsonl", tagger, clips))["warnings"][0]
+
+
+def test_csv_is_a_row_per_tag(tagged):
+    tagger, clips = tagged
+    header, *rows = csv.reader(io.StringIO(text("csv", tagger, clips)))
+    assert header == ["path", "start", "end", "label", "score"]
+    assert [(Path(row[0]).name, *row[1:4]) for row in rows] == [
+        ("low.wav", "0", "0.5", "low\tbass"),
+        ("low.wav", "0.5", "1", "low\tbass"),
+        ("high.wav", "0", "0.5", "high"),
+    ]
+    assert all(0.9 < float(row[4]) <= 1 for row in rows)
+
+
+def test_csv_with_all_scores_is_a_column_per_label(tagged):
+    tagger, clips = tagged
+    header, *rows = csv.reader(io.StringIO(text("csv", tagger, clips, Selection(all_scores=True))))
+    assert header == ["path", "start", "end", "low\tbass", "high"]
+    assert len(rows) == 3
+    for row in rows:
+        assert float(row[3]) + float(row[4]) == pytest.approx(1, abs=1e-5)
+
+
+def test_audacity_is_start_end_label_by_tabs_without_header(tagged):
+    tagger, clips = tagged
+    assert text("audacity", tagger, clips[:1]) == "0\t0.5\tlow bass\n0.5\t1\tlow bass\n"
+
+
+def test_raven_is_a_selection_table_of_the_whole_band(tagged):
+    tagger, clips = tagged
+    header, *rows = [line.split("\t") for line in text("raven", tagger, clips).splitlines()]
+    assert tuple(header) == RAVEN_COLUMNS
+    assert rows[1][:8] == ["2", "Spectrogram 1", "1", "0.5", "1", "0", "4000", "low bass"]
+    assert {len(row) for row in rows} == {len(header)}
+
+
+def test_selection_decides_what_is_written(tagged):
+    tagger, clips = tagged
+    assert text("audacity", tagger, clips, Selection(threshold=1.1)) == ""
+    assert len(text("audacity", tagger, clips[:1], Selection(top=2)).splitlines()) == 4
+
+
+def test_a_file_appears_whole_when_all_clips_are_written(tagged, tmp_path):
+    tagger, clips = tagged
+    out = tmp_path / "made" / "tags.csv"
+    written = write_tags(iter(clips), tagger, "csv", out, Selection())
+    assert next(written) is clips[0]
+    assert not out.exists()
+    assert list(written) == clips[1:]
+    assert len(out.read_text().splitlines()) == 4
+    assert [path.name for path in out.parent.iterdir()] == ["tags.csv"]
+
+
+def test_leaving_early_leaves_no_file(tagged, tmp_path):
+    tagger, clips = tagged
+    written = write_tags(iter(clips), tagger, "csv", tmp_path / "out" / "tags.csv", Selection())
+    next(written)
+    written.close()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_unknown_format_is_refused(tagged, tmp_path):
+    tagger, clips = tagged
+    with pytest.raises(ConfigError, match="'cvs' is not a format .did you mean 'csv'"):
+        list(write_tags(iter(clips), tagger, "cvs", tmp_path / "x", Selection()))
+
+
+def test_a_file_per_recording_mirrors_the_folders(make_tagger, make_tone, tmp_path):
+    tagger = make_tagger()
+    paths = [
+        make_tone("in/a/x.wav", (500, 1.0)),
+        make_tone("in/b/x.wav", (3000, 1.0)),
+        tmp_path / "in" / "absent.wav",
+    ]
+    clips = tag_files(tagger, paths)
+    root = tmp_path / "in"
+    assert len(list(write_tags_each(clips, tagger, "audacity", tmp_path / "out", Selection(), root))) == 3
+    found = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_text()
+        for path in (tmp_path / "out").rglob("*.txt")
+    }
+    assert found == {"a/x.wav.txt": "0\t1\tlow\n", "b/x.wav.txt": "0\t1\thigh\n"}

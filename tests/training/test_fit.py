@@ -1,0 +1,170 @@
+"""Training: what it learns, what it may see, and that a kill costs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.augment.pipeline import AugmentConfig
+from earmark.errors import ConfigError, RunError
+from earmark.models.frontend import FrontendConfig
+from earmark.models.tagging_net import build
+from earmark.run import FoldFolder
+from earmark.training.callbacks import read_history
+from earmark.training.fit import fit, restore
+from earmark.training.module import OptimConfig
+from earmark.windows import Framing
+
+FRONTEND = FrontendConfig(sample_rate=8000, n_fft=256, hop_length=128, n_mels=16)
+FRAMING = Framing(8000, 4000, 2000, "repeat")
+OPTIM = OptimConfig(epochs=4, batch_size=4, learning_rate=5e-3)
+AUGMENT = AugmentConfig()
+
+def fresh(seed: int = 0):
+    torch.manual_seed(seed)
+    return build("tiny_cnn", FRONTEND, 3, {"width": 8})
+
+
+def run_fit(manifest, cache, folder, *, validation=None, **changes):
+    arguments = dict(framing=FRAMING, cache=cache, optim=OPTIM, augment=AUGMENT, progress=False) | changes
+    return fit(fresh(), manifest, validation, FoldFolder(folder), **arguments)
+
+
+def weights(result) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in result.net.parameters()])
+
+
+def test_the_tones_are_learnt(tones, cache, tmp_path):
+    optim = dataclasses.replace(OPTIM, epochs=15)
+    result = run_fit(tones, cache, tmp_path, validation=tones, optim=optim)
+    assert result.validation_score > 0.95
+    losses = [row["train_loss"] for row in read_history(tmp_path / "history.jsonl")]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_history_has_a_row_per_epoch(tones, cache, tmp_path):
+    run_fit(tones, cache, tmp_path, validation=tones)
+    rows = read_history(tmp_path / "history.jsonl")
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    expected = {"train_loss", "validation_loss", "validation_score", "learning_rate", "seconds"}
+    assert all(expected <= row.keys() for row in rows)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tones, cache, tmp_path):
+    first = weights(run_fit(tones, cache, tmp_path / "a"))
+    assert torch.equal(first, weights(run_fit(tones, cache, tmp_path / "b")))
+    assert not torch.equal(first, weights(run_fit(tones, cache, tmp_path / "c", seed=1)))
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_stopping_and_going_on_equals_never_stopping(tones, cache, tmp_path, ema_decay):
+    optim = dataclasses.replace(OPTIM, ema_decay=ema_decay)
+    whole = run_fit(tones, cache, tmp_path / "whole", validation=tones, optim=optim)
+    run_fit(tones, cache, tmp_path / "parts", validation=tones, optim=optim, stop_after=2)
+    parts = run_fit(tones, cache, tmp_path / "parts", validation=tones, optim=optim)
+    assert torch.equal(weights(whole), weights(parts))
+    assert whole.n_epochs == parts.n_epochs
+    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(tmp_path / "whole/history.jsonl")]
+    again = [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(tmp_path / "parts/history.jsonl")]
+    assert strip == again
+
+
+def test_running_mean_of_the_weights_differs_from_the_last_weights(tones, cache, tmp_path):
+    plain = run_fit(tones, cache, tmp_path / "plain")
+    averaged = run_fit(tones, cache, tmp_path / "ema", optim=dataclasses.replace(OPTIM, ema_decay=0.9))
+    assert not torch.allclose(weights(plain), weights(averaged))
+
+
+def test_without_validation_the_last_epoch_is_taken(tones, cache, tmp_path):
+    assert run_fit(tones, cache, tmp_path).n_epochs == OPTIM.epochs
+    assert run_fit(tones, cache, tmp_path / "two", stop_after=2).n_epochs == 2
+
+
+def test_best_epoch_is_the_one_with_the_best_validation_score(tones, cache, tmp_path):
+    result = run_fit(tones, cache, tmp_path, validation=tones)
+    scores = [row["validation_score"] for row in read_history(tmp_path / "history.jsonl")]
+    assert result.n_epochs == 1 + int(np.argmax(scores))
+    assert result.validation_score == max(scores)
+
+
+def test_restore_gives_the_trained_weights(tones, cache, tmp_path):
+    result = run_fit(tones, cache, tmp_path)
+    again = restore(fresh(seed=9), FoldFolder(tmp_path), validates=False)
+    assert torch.equal(weights(result), weights(again))
+
+
+def test_a_damaged_checkpoint_is_said(tones, cache, tmp_path):
+    run_fit(tones, cache, tmp_path, stop_after=1)
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(RunError, match=r"last\.ckpt: the checkpoint cannot be read"):
+        restore(fresh(), FoldFolder(tmp_path), validates=False)
+    with pytest.raises(RunError, match=r"last\.ckpt: the checkpoint cannot be read"):
+        run_fit(tones, cache, tmp_path)
+
+
+def test_unknown_precision_is_refused(tones, cache, tmp_path):
+    with pytest.raises(ConfigError, match="precision: 'double' is none of"):
+        run_fit(tones, cache, tmp_path, precision="double")
+
+
+def test_decoding_happens_once(tones, cache, tmp_path, monkeypatch):
+    cache.prepare(tones.files, FRAMING.sample_rate)
+
+    def refuse(*_, **__):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("earmark.audio.cache.blocks", refuse)
+    assert run_fit(tones, cache, tmp_path, stop_after=1).n_epochs == 1
+
+
+KILLED = textwrap.dedent(
+    """
+    import sys
+    sys.path[:0] = {paths!r}
+    from pathlib import Path
+    from earmark.audio.cache import Cache
+    from earmark.data.manifest import Manifest
+    import dataclasses
+    from test_fit import OPTIM, run_fit
+    names = [f"{{n:02}}.wav" for n in range(24)]
+    labels = [(("low", "high", "noise")[n % 3],) for n in range(24)]
+    manifest = Manifest.build(Path({root!r}), names, labels)
+    run_fit(manifest, Cache({cache!r}), Path({folder!r}), optim=dataclasses.replace(OPTIM, epochs={epochs}))
+    """
+)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_process_resumes_to_the_same_weights(tones, cache, tmp_path, how):
+    epochs = 60
+    optim = dataclasses.replace(OPTIM, epochs=epochs)
+    folder = tmp_path / "killed"
+    script = KILLED.format(
+        paths=[str(Path(__file__).parent), str(Path(__file__).parents[2] / "src")],
+        root=str(tones.root),
+        cache=str(cache.folder),
+        folder=str(folder),
+        epochs=epochs,
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while len(read_history(folder / "history.jsonl")) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(how)
+    errors = process.communicate()[1].decode()
+    done = len(read_history(folder / "history.jsonl"))
+    assert 3 <= done < epochs, errors
+    if how == signal.SIGINT:
+        assert "KeyboardInterrupt" in errors
+    resumed = run_fit(tones, cache, folder, optim=optim)
+    whole = run_fit(tones, cache, tmp_path / "whole", optim=optim)
+    assert torch.equal(weights(resumed), weights(whole))
