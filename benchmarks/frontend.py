@@ -1,10 +1,10 @@
-"""Log-mel front ends in × realtime: what the exported file runs, against its alternatives and other libraries.
+"""Log-mel front ends in × realtime: what the exported file runs, its alternatives, and other libraries.
 
     .venv/bin/python benchmarks/frontend.py [--passes 15] [--out benchmarks/results/frontend]
 
-Writes OUT.json and OUT.md. One thread throughout; each time is the best of several passes, and the passes of all
-rows take turns, so that a busy moment of the machine hits all alike. Noise at full length, 10 s and 300 s; the 300 s
-run as windows of 10 s, four a call, as a tagger does, and as one tensor.
+Writes OUT.json and OUT.md. One thread throughout; each time is the best of several passes, and the passes of
+all rows take turns, so that a busy moment of the machine hits all alike. The sound is noise, 10 s and 300 s;
+the latter go in as windows of 10 s, four a call, as a tagger feeds them, and as one tensor.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import logging
 import math
 import os
 import platform
+import re
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-for library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ[f"{library}_NUM_THREADS"] = "1"
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import librosa
 import numpy as np
@@ -95,12 +95,12 @@ class DenseLogMel(nn.Module):
         n_frames = (centred.shape[1] - n_fft) // hop + 1
         n_shifts = -(-n_fft // hop)
         missing = (n_frames + n_shifts - 1) * hop - centred.shape[1]
-        blocks = functional.pad(centred, (0, missing)).reshape(len(centred), -1, hop)
+        blocks = functional.pad(centred, (0, missing)).reshape(centred.shape[0], -1, hop)
         return torch.cat([blocks[:, i : i + n_frames] for i in range(n_shifts)], dim=2)[..., :n_fft]
 
 
 class TwiddledLogMel(nn.Module):
-    """Factored with window only in the inner stage: twiddles in one outer matrix per residue, hence a transposition."""
+    """Factored, but with the twiddles in the outer stage: one matrix per residue, hence a transposition."""
 
     def __init__(self, config: FrontendConfig):
         super().__init__()
@@ -109,8 +109,9 @@ class TwiddledLogMel(nn.Module):
         a = config.n_fft // b
         samples = np.arange(a) * b + np.arange(b)[:, None]
         angle = 2 * np.pi / a * np.outer(np.arange(a // 2 + 1), np.arange(a))
-        inner = np.stack([np.cos(angle), -np.sin(angle)], axis=1)[None] * hann(config.n_fft)[samples][:, None, None]
-        self.register_buffer("inner", tensor(inner.reshape(-1, 1, a)))
+        transform = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
+        windowed = transform * hann(config.n_fft)[samples][:, None, None]
+        self.register_buffer("inner", tensor(windowed.reshape(-1, 1, a)))
         bins = np.arange(a // 2 + 1)[:, None] + a * np.arange(b)
         angle = 2 * np.pi / config.n_fft * (bins[:, :, None] * np.arange(b))
         cosine, sine = np.cos(angle), np.sin(angle)
@@ -122,7 +123,7 @@ class TwiddledLogMel(nn.Module):
         self.register_buffer("mel", tensor(mel * np.isin(np.arange(len(folded)), first)))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        config, b, batch = self.config, self.b, len(waveform)
+        config, b, batch = self.config, self.b, waveform.shape[0]
         length = waveform.shape[1] // b * b + config.n_fft
         padded = functional.pad(waveform, (config.n_fft // 2, length - waveform.shape[1] - config.n_fft // 2))
         phases = padded.reshape(batch, -1, b).transpose(1, 2)
@@ -132,6 +133,22 @@ class TwiddledLogMel(nn.Module):
         real, imaginary = self.real @ inner, self.imaginary @ inner
         power = (real * real + imaginary * imaginary).reshape(batch, len(self.real) * b, -1)
         return decibels(self.mel @ power)[:, None, :, : config.n_frames(waveform.shape[1])]
+
+
+class StftLogMel(nn.Module):
+    """torch.stft as it exports with a free batch, to the STFT operator."""
+
+    def __init__(self, config: FrontendConfig):
+        super().__init__()
+        self.config = config
+        self.register_buffer("window", tensor(hann(config.n_fft)))
+        self.register_buffer("mel", tensor(mel_filterbank(config)))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        n_fft, hop = self.config.n_fft, self.config.hop_length
+        centred = functional.pad(waveform, (n_fft // 2, n_fft // 2))
+        spectrum = torch.stft(centred, n_fft, hop, window=self.window, center=False, return_complex=True)
+        return decibels(self.mel @ (spectrum.real.square() + spectrum.imag.square()))[:, None]
 
 
 class UnloopedLogMel(FactoredLogMel):
@@ -217,7 +234,7 @@ def by_torch(config: FrontendConfig) -> Callable[[np.ndarray], np.ndarray]:
 def candidates(config: FrontendConfig, n_samples: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Every front end measured, as waveforms (batch, n_samples) → dB (batch, 1, mels, frames)."""
     modules = {
-        "STFT operator": LogMel(config),
+        "STFT operator": StftLogMel(config),
         "convolution, full basis": DenseLogMel(config, by_convolution=True),
         "matrix product, full basis": DenseLogMel(config, by_convolution=False),
         "factored, twiddles outside": TwiddledLogMel(config),
@@ -267,15 +284,16 @@ def measure(config: FrontendConfig, passes: int) -> dict[str, dict[str, dict[str
     for name, run in fixed.items():
         difference = np.abs(run(short) - expected).max()
         if not difference < 0.01:
-            raise SystemExit(f"{name}: differs from librosa by {difference:.3g} dB, so its speed means nothing.")
+            raise SystemExit(f"{name}: differs from librosa by {difference:.3g} dB: its speed means nothing.")
     lengths = {
-        "10 s": (10, passes, {name: lambda run=run: run(short) for name, run in fixed.items()}),
-        "300 s in windows": (300, -(-passes // 3), {name: in_windows(run, windows) for name, run in fixed.items()}),
-        "300 s at once": (300, -(-passes // 3), {name: lambda run=run: run(long) for name, run in whole.items()}),
+        "10 s": {name: partial(run, short) for name, run in fixed.items()},
+        "300 s in windows": {name: in_windows(run, windows) for name, run in fixed.items()},
+        "300 s at once": {name: partial(run, long) for name, run in whole.items()},
     }
     results = {}
-    for length, (duration, n_passes, runs) in lengths.items():
-        seconds = take_turns(runs, n_passes)
+    for length, runs in lengths.items():
+        duration = WINDOW_SECONDS if length == "10 s" else LONG_SECONDS
+        seconds = take_turns(runs, passes if length == "10 s" else -(-passes // 3))
         best = {name: duration / min(times) for name, times in seconds.items()}
         results[length] = {
             name: {
@@ -291,17 +309,16 @@ def measure(config: FrontendConfig, passes: int) -> dict[str, dict[str, dict[str
 def machine() -> dict[str, object]:
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
-        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        cpu = models[0].split(":")[1].strip() if models else cpu
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
+        model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+        cpu = model[1] if model else cpu
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False)
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "commit": commit.stdout.strip() or None,
+        "commit": commit.stdout.strip() if commit.returncode == 0 else None,
         "versions": {package: version(package) for package in PACKAGES},
     }
 
@@ -313,16 +330,19 @@ def as_markdown(document: dict) -> str:
     lines = [
         "# Front ends in × realtime, one thread",
         "",
-        f"`{document['command']}` on {where['cpu']}, {where['cores']} cores, Python {where['python']}, {versions}.",
-        f"Best of {document['passes']} passes at 10 s and of a third of that at 300 s, rows in turns; in brackets the "
-        f"ratio to librosa in the same run. Windows: {WINDOW_SECONDS} s, {WINDOWS_PER_CALL} a call.",
+        f"`{document['command']}` on {where['cpu']}, {where['cores']} cores, Python {where['python']},",
+        f"{versions}.",
+        f"Best of {document['passes']} passes at 10 s and of a third of that at 300 s, rows in turns; in",
+        "brackets the ratio to librosa in the same run. "
+        f"Windows: {WINDOW_SECONDS} s, {WINDOWS_PER_CALL} a call.",
     ]
     for name, lengths in document["results"].items():
         lines += ["", f"## {name} (rate / n_fft / hop / mels)", ""]
         lines += ["| front end | " + " | ".join(lengths) + " |", "|---" * (len(lengths) + 1) + "|"]
         rows = sorted(lengths["10 s"], key=lambda row: -lengths["10 s"][row]["best"])
         for row in rows:
-            cells = [f"{values[row]['best']:,.0f}× ({values[row]['to_librosa']:.2f})" for values in lengths.values()]
+            values = [rates[row] for rates in lengths.values()]
+            cells = [f"{value['best']:,.0f}× ({value['to_librosa']:.2f})" for value in values]
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

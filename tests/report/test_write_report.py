@@ -169,7 +169,7 @@ def test_the_optional_files_may_be_missing(make_run):
 def test_an_unfinished_run_is_refused_naming_what_is_missing(make_run, name):
     folder = make_run()
     (folder / name).unlink()
-    with pytest.raises(RunError, match=f"not finished.*{re.escape(name)}.*earmark train"):
+    with pytest.raises(RunError, match=f"the run is not finished.*{re.escape(name)}.*earmark train"):
         write_report(folder)
     assert not (folder / "report.html").exists()
 
@@ -178,7 +178,7 @@ def test_predictions_of_other_data_are_refused(make_run):
     folder = make_run()
     path = Run(folder).predictions("forest")
     path.write_text(path.read_text(encoding="utf-8").replace("engine", "motor"), encoding="utf-8")
-    with pytest.raises(RunError, match="different runs"):
+    with pytest.raises(RunError, match="they come from different runs"):
         write_report(folder)
 
 

@@ -73,6 +73,8 @@ def test_nothing_there_is_an_error(folder):
         find_recordings([str(folder / "empty")])
     with pytest.raises(AudioError, match="no sound files"):
         find_recordings([f"{folder}/*.xyz"])
+    with pytest.raises(AudioError, match="the list on stdin: there are no sound files"):
+        find_recordings([])
 
 
 def test_a_pattern_that_is_none_is_an_error(folder, monkeypatch):

@@ -73,10 +73,12 @@ def tag(
     recordings = find_recordings(_names(paths))
     folder = _out_folder(out, format, recordings)
     tagged = tag_files(opened, recordings, level="window" if timeline else "clip", threads=threads)
-    with closing(tagged):
-        written = _write(
-            tagged, opened, format, out, folder, Selection(top, threshold, all_scores), recordings
-        )
+    selection = Selection(top, threshold, all_scores)
+    # Closed even after Ctrl-C: first the half-written file goes, then the threads.
+    with (
+        closing(tagged),
+        closing(_write(tagged, opened, format, out, folder, selection, recordings)) as written,
+    ):
         failures, warnings = _follow(written, len(recordings), visible=out is not None)
     _tell(failures, warnings, len(recordings), (folder or (out.parent if out else Path())) / "failures.csv")
     if failures:

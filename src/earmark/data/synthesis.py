@@ -291,7 +291,7 @@ def siren(generator: Generator, seconds: float, sample_rate: int, source: Source
 
 @_finished(fade_seconds=0.02)
 def alarm(generator: Generator, seconds: float, sample_rate: int, source: Source) -> np.ndarray:
-    """A buzzer switching on and off, or between two pitches where its second pitch is away from the first."""
+    """A buzzer switching on and off; between two pitches where the second is over 15 % above the first."""
     n_samples = round(seconds * sample_rate)
     turns = np.arange(n_samples) / sample_rate * source["beep_hz"] + generator.uniform()
     first = turns % 1 < 0.5

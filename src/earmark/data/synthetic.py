@@ -7,7 +7,7 @@ other scene. A clip holds none to three of its scene's sounds, each at its own t
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 
 from earmark import audio
-from earmark.data.acoustics import convolve, drift, filtered_noise, high_pass, low_pass
+from earmark.data.acoustics import convolve, drift, filter_fixed, filtered_noise, high_pass, low_pass
 from earmark.data.sources import SOUNDS
 from earmark.data.synthesis import Source
 from earmark.errors import ConfigError
@@ -29,8 +29,8 @@ AUDIO_FOLDER = "audio"
 RECIPE = 1  # raise when the same settings would give other sounds
 
 SOURCES_PER_SCENE = 4
-N_EVENTS_SHARES = (0.04, 0.46, 0.32, 0.18)  # of clips with 0, 1, 2, 3 labels
-SNR_DB = (-6.0, 15.0)  # an event's loudest tenth of a second above the background
+N_EVENTS_SHARES = (0.04, 0.60, 0.26, 0.10)  # of clips with 0, 1, 2, 3 labels
+SNR_DB = (6.0, 28.0)  # an event's loudest tenth of a second above the background
 PEAK_DB = (-20.0, -1.0)
 
 
@@ -47,13 +47,15 @@ class Scene:
     """What the clips of one group have in common.
 
     sources: label → the parameters of the one bell, engine or speaker heard here.
-    response: impulse response of room and microphone (samples,).
+    response: impulse response of the room (samples,).
+    microphone: its low and high cutoff in Hz and the tilt between them, a power of frequency.
     noise_slope: the background falls by 3·slope dB per octave (0 white, 1 pink, 2 brown).
     hum_hz: mains hum in the background. hum: its level against the noise.
     """
 
     sources: dict[str, Source]
     response: np.ndarray
+    microphone: tuple[float, float, float]
     noise_slope: float
     hum_hz: float
     hum: float
@@ -72,18 +74,10 @@ def draw_scene(generator: Generator, labels: Sequence[str], sample_rate: int) ->
     tail = generator.standard_normal(len(t)) * 10 ** (-3 * t / reverberation)
     response = generator.uniform(0.1, 0.6) * tail / np.linalg.norm(tail)
     response[0] = 1.0
-    low_hz, high_hz, tilt = (
-        generator.uniform(30, 90),
-        generator.uniform(4500, 9000),
-        generator.uniform(-0.25, 0.25),
-    )
-    hertz = np.fft.rfftfreq(len(response), 1 / sample_rate)
-    microphone = (
-        high_pass(hertz, low_hz, 1) * low_pass(hertz, high_hz, 2) * np.maximum(hertz / 1000, 0.05) ** tilt
-    )
     return Scene(
         sources={label: SOUNDS[label].draw_source(generator) for label in labels},
-        response=np.fft.irfft(np.fft.rfft(response) * microphone, len(response)),
+        response=response,
+        microphone=(generator.uniform(30, 90), generator.uniform(4500, 9000), generator.uniform(-0.25, 0.25)),
         noise_slope=generator.uniform(0.0, 2.0),
         hum_hz=float(generator.choice([50.0, 60.0])),
         hum=max(0.0, generator.uniform(-0.5, 0.5)),
@@ -118,7 +112,7 @@ def record(
         gain = level * 10 ** (generator.uniform(*snr_db) / 20) / _loudness(sound, sample_rate)
         sound = sound[: n_samples - first]
         dry[first : first + len(sound)] += gain * sound
-    mix += convolve(dry, scene.response)
+    mix = filter_fixed(mix + convolve(dry, scene.response), sample_rate, _microphone_gain(scene))
     peak = 10 ** (generator.uniform(*PEAK_DB) / 20)
     return (peak * mix / np.abs(mix).max()).astype(np.float32)
 
@@ -201,7 +195,9 @@ def make_recording(
             break
         events.append(Event(now, now + length, label))
         now += length + generator.uniform(0.3, 1.5)
-    audio.write(path, record(generator, scene, events, seconds, sample_rate, snr_db=(6.0, 20.0)), sample_rate)
+    audio.write(
+        path, record(generator, scene, events, seconds, sample_rate, snr_db=(12.0, 28.0)), sample_rate
+    )
     return events
 
 
@@ -291,6 +287,12 @@ def _place(generator: Generator, label: str, seconds: float) -> Event:
     return Event(start, start + length, label)
 
 
+def _microphone_gain(scene: Scene) -> Callable[[np.ndarray], np.ndarray]:
+    """What the scene's microphone does to each frequency."""
+    low_hz, high_hz, tilt = scene.microphone
+    return lambda f: high_pass(f, low_hz, 1) * low_pass(f, high_hz, 2) * np.maximum(f / 1000, 0.05) ** tilt
+
+
 def _background(generator: Generator, scene: Scene, n_samples: int, sample_rate: int) -> np.ndarray:
     """Coloured noise that swells a little, and hum."""
     noise = filtered_noise(
@@ -311,7 +313,7 @@ def _loudness(sound: np.ndarray, sample_rate: int) -> float:
 def _mistake(
     rows: Sequence[tuple[str, list[str], str]], names: Sequence[str], share: float, seed: int
 ) -> list[list[str]]:
-    """The labels of each row with `share` of the rows wrong: one label taken for another, or heard in nothing."""
+    """The labels of each row, a `share` of rows wrong: one label taken for another, or heard in nothing."""
     generator = np.random.default_rng([seed, 4])
     written = [list(labels) for _, labels, _ in rows]
     for row in generator.permutation(len(rows))[: round(share * len(rows))]:
@@ -328,7 +330,7 @@ def _mistake(
 def _write_table(
     path: Path, rows: Sequence[tuple[str, list[str], str]], written: Sequence[Sequence[str]] | None
 ) -> None:
-    """labels.csv; where `written` labels differ from the true ones, those stand in a column of their own."""
+    """labels.csv; with `written` labels, the true ones stand in a column of their own."""
     shown = [labels for _, labels, _ in rows] if written is None else written
     # Where no cell holds two labels, a separator at the end says that an empty cell means silence.
     close = "" if any(len(labels) > 1 for labels in shown) else ";"

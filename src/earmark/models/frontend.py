@@ -28,8 +28,8 @@ MAX_OVERLAP = FRAMES_PER_PIECE  # n_fft / hop_length; a piece borrows samples fr
 class FrontendConfig:
     """How a waveform becomes a log-mel spectrogram.
 
-    Periodic Hann window of n_fft samples, frames centred on multiples of hop_length with silence beyond both ends,
-    power spectrum, dB of the power against the fixed reference 1.0.
+    Periodic Hann window of n_fft samples, frames centred on multiples of hop_length with silence beyond both
+    ends, power spectrum, dB of the power against the fixed reference 1.0.
     """
 
     sample_rate: int = 32000
@@ -51,25 +51,27 @@ class FrontendConfig:
         self._require(self.sample_rate > 0, "sample_rate", "above 0 Hz")
         self._require(self.n_fft > 0 and self.n_fft % 2 == 0, "n_fft", "an even number of samples")
         shortest = -(-self.n_fft // MAX_OVERLAP)
-        self._require(
-            shortest <= self.hop_length <= self.n_fft, "hop_length", f"{shortest} to n_fft = {self.n_fft} samples"
-        )
+        in_range = shortest <= self.hop_length <= self.n_fft
+        self._require(in_range, "hop_length", f"{shortest} to n_fft = {self.n_fft} samples")
         self._require(self.n_mels > 0, "n_mels", "at least 1 band")
         self._require(self.mel_scale in MEL_SCALES, "mel_scale", " or ".join(map(repr, MEL_SCALES)))
         nyquist = self.sample_rate / 2
-        self._require(self.fmax is None or 0 < self.fmax <= nyquist, "fmax", f"above 0, at most {nyquist:g} Hz")
         top = nyquist if self.fmax is None else self.fmax
+        self._require(0 < top <= nyquist, "fmax", f"above 0, at most {nyquist:g} Hz")
         self._require(0 <= self.fmin < top, "fmin", f"0 Hz to below fmax = {top:g} Hz")
         empty = int((mel_filterbank(self).sum(axis=1) == 0).sum())
         if empty:
             raise ConfigError(
-                f"frontend.n_mels: {empty} of {self.n_mels} mel bands hold no frequency of a {self.n_fft}-sample "
-                f"transform at {self.sample_rate} Hz. Choose fewer bands, or a larger n_fft."
+                f"frontend.n_mels: {empty} of {self.n_mels} mel bands hold no frequency of a {self.n_fft}-"
+                f"sample transform at {self.sample_rate} Hz. Choose fewer bands, or a larger n_fft."
             )
 
     def _require(self, holds: bool, field: str, expected: str) -> None:
         if not holds:
-            raise ConfigError(f"frontend.{field}: found {getattr(self, field)!r}, expected {expected}. Change it.")
+            found = getattr(self, field)
+            raise ConfigError(
+                f"frontend.{field}: found {found!r}, expected {expected}. Choose another value."
+            )
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a waveform of n_samples samples.
@@ -178,13 +180,13 @@ class FactoredLogMel(nn.Module):
 
         X[r + a·s] = Σ_j exp(-2πi·j·s / b) · Z[j, r],   Z[j, r] = Σ_i hann[n] · x[n] · exp(-2πi·n·r / n_fft)
 
-    The inner sum is a convolution of the waveform's b phases, each with a filters of its own that hold the window and
-    the twiddle factors; r stops at a / 2 because x is real. The outer sum is one matrix for all r and all frames. Its
-    rows s are ordered so that frequency rises from row to row: a block of mel bands reads a range of rows. Frames stay
-    the last axis throughout, so nothing is transposed.
+    The inner sum is a convolution of the waveform's b phases, each with filters of its own that hold window
+    and twiddle factors; r stops at a / 2 because x is real. The outer sum is one matrix for all r and all
+    frames. Its rows s are ordered so that frequency rises from row to row: a block of mel bands reads a range
+    of rows. Frames stay the last axis throughout, so nothing large is transposed.
 
-    The waveform is worked off in pieces of FRAMES_PER_PIECE frames by a loop in the graph (ONNX Scan), because
-    intermediate results of one piece fit into the processor's cache and those of ten seconds do not.
+    The waveform is worked off in pieces of FRAMES_PER_PIECE frames by a loop in the graph (ONNX Scan): the
+    intermediate results of one piece fit into the processor's cache, those of ten seconds do not.
 
     >>> FactoredLogMel(FrontendConfig())(torch.zeros(2, 32000)).shape
     torch.Size([2, 1, 64, 101])
@@ -220,18 +222,23 @@ class FactoredLogMel(nn.Module):
         # The last frames of a piece reach into the next one.
         overlap = padded[:, step:].reshape(batch * n_pieces, step)[:, : config.n_fft - config.hop_length]
         pieces = torch.cat([padded[:, :-step].reshape(batch * n_pieces, step), overlap], dim=1)
-        if torch.compiler.is_exporting():
-            # A scan needs a state, if only an idle one.
-            _, bands = scan(lambda state, piece: (state + 0, self._bands(piece[None])[0]), torch.zeros(1), pieces)
-        else:
-            bands = self._bands(pieces)
+        bands = self._bands_in_turn(pieces) if torch.compiler.is_exporting() else self._bands(pieces)
         bands = bands.reshape(batch, n_pieces, config.n_mels, FRAMES_PER_PIECE).transpose(1, 2)
         bands = bands.reshape(batch, 1, config.n_mels, n_pieces * FRAMES_PER_PIECE)
         return bands[..., : config.n_frames(n_samples)]
 
+    def _bands_in_turn(self, pieces: Tensor) -> Tensor:
+        """`_bands` of one piece after the other, as a loop in the graph."""
+
+        def step(idle: Tensor, piece: Tensor) -> tuple[Tensor, Tensor]:
+            return idle + 0, self._bands(piece[None])[0]
+
+        _, bands = scan(step, torch.zeros(1), pieces)  # a scan must carry something along
+        return bands
+
     def _bands(self, pieces: Tensor) -> Tensor:
         """Pieces (pieces, samples) to dB (pieces, mels, frames)."""
-        n_pieces, b = len(pieces), self.n_phases
+        n_pieces, b = pieces.shape[0], self.n_phases
         phases = pieces.reshape(n_pieces, -1, b).transpose(1, 2)
         inner = functional.conv1d(phases, self.phase_filters, stride=self.config.hop_length // b, groups=b)
         inner = inner.reshape(n_pieces, 2 * b, -1)  # residue and frame are one axis
@@ -245,7 +252,7 @@ class FactoredLogMel(nn.Module):
 
 
 def _choose_phases(config: FrontendConfig) -> int:
-    """The number of phases b that needs the fewest multiplications; frames must start at whole multiples of it."""
+    """The number of phases b that costs the fewest multiplications; frames must start at multiples of it."""
     common = math.gcd(config.hop_length, config.n_fft)
 
     def multiplications(b: int) -> int:
@@ -265,7 +272,7 @@ def _phase_filters(n_fft: int, b: int) -> np.ndarray:
 
 
 def _rows_by_frequency(b: int) -> np.ndarray:
-    """Rows s of the outer sum by rising |frequency|: 0, b - 1, 1, b - 2, …; s ≥ b / 2 are negative frequencies."""
+    """Rows s of the outer sum by rising frequency: 0, b - 1, 1, b - 2, …; the upper half is negative."""
     return np.array(sorted(range(b), key=lambda s: min(2 * s, 2 * (b - 1 - s) + 1)))
 
 
@@ -281,8 +288,8 @@ def _mel_blocks(config: FrontendConfig, a: int, rows: np.ndarray) -> list[tuple[
     """The mel bank for the outer sum's row order, cut into blocks of neighbouring bands without their zeros.
 
     Returns:
-        (start, stop, weights) per block: weights (bands, stop - start) read rows start to stop of the power, which
-        are (row · residue).
+        (start, stop, weights) per block: weights (bands, stop - start) for power[start:stop], whose axis is
+        (row · residue).
     """
     bins = (rows[:, None] * a + np.arange(a // 2 + 1)).ravel()
     bins = np.minimum(bins, config.n_fft - bins)

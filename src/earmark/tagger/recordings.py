@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from earmark.audio.probe import SUFFIXES
@@ -12,11 +12,11 @@ from earmark.errors import AudioError
 WILDCARDS = "*?["
 
 
-def find_recordings(names: Iterable[str]) -> list[Path]:
+def find_recordings(names: Sequence[str]) -> list[Path]:
     """Recordings, each once, in the order named; those of a folder or pattern sorted.
 
-    A file named outright is taken whatever it is, even if it is not there: it will be heard, or fail with
-    its reason. Folders are searched to the bottom; there, as with patterns ("field/**/*.wav"), only sound files (by
+    A file named outright is taken whatever it is, even if absent: it will be heard, or fail with its reason.
+    Folders are searched to the bottom; there, and with patterns ("field/**/*.wav"), only sound files (by
     suffix) that are not hidden count. Links to folders are not followed.
 
     Raises:
@@ -37,7 +37,8 @@ def find_recordings(names: Iterable[str]) -> list[Path]:
         return list(found)
     if absent:
         raise AudioError(f"{absent[0]}: there is no such file or folder. Check the path.")
-    raise AudioError(f"{', '.join(names)}: there are no sound files ({' '.join(SUFFIXES)}). Check the path.")
+    where = ", ".join(names[:3]) or "the list on stdin"
+    raise AudioError(f"{where}: there are no sound files ({' '.join(SUFFIXES)}). Check the path.")
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
