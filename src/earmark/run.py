@@ -122,6 +122,10 @@ class Run:
         """Out-of-fold scores of one model, clip rows."""
         return self.folder / f"predictions.{model}.csv"
 
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
     def fold(self, fold: int | str, model: str) -> FoldFolder:
         """The folder of one fold of one model ("refit" for the model fitted on all data)."""
         name = f"fold_{fold}" if isinstance(fold, int) else fold
@@ -142,6 +146,13 @@ class FoldFolder:
     def history(self) -> Path:
         return self.folder / "history.jsonl"
 
+    def read_history(self) -> list[dict[str, Any]]:
+        """A row per finished epoch, without a last line that a kill cut short; empty where nothing is written yet."""
+        if not self.history.exists():
+            return []
+        lines = self.history.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+
     @property
     def tensorboard(self) -> Path:
         return self.folder / "tensorboard"
@@ -149,6 +160,10 @@ class FoldFolder:
     @property
     def result(self) -> Path:
         return self.folder / "result.json"
+
+    @property
+    def trained(self) -> Path:
+        return self.folder / "trained.json"
 
     @property
     def tagger(self) -> Path:

@@ -111,6 +111,6 @@ def test_unknown_family_names_the_nearest():
 
 def test_options_reach_the_family():
     narrow = build("se_cnn", FRONTEND, N_CLASSES, {"channels": "8,16,24"})
-    assert narrow.head.last.in_features == 48
+    assert narrow.head.last.in_features == 24
     with pytest.raises(ConfigError, match="model_options of se_cnn: 'chanels' is not an option"):
         build("se_cnn", FRONTEND, N_CLASSES, {"chanels": "8"})

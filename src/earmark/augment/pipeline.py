@@ -38,7 +38,7 @@ class AugmentConfig:
     roll: bool = True
     gain_db: float = 6.0
     mixup_alpha: float = 0.4
-    mixup_probability: float = 0.5
+    mixup_probability: float = 0.0
     warp_time: float = 0.2
     warp_mel: float = 0.1
     warp_shift: float = 0.05

@@ -35,20 +35,23 @@ FitFold = Callable[[int | str, np.ndarray, FoldFolder], dict[str, Any]]
 
 def cross_validate(experiment: Experiment, model: str, fit_fold: FitFold) -> Predictions:
     """Out-of-fold window scores of every clip. Folds that are done already are read, not made again."""
-    folds = experiment.manifest.folds
-    parts = []
-    for fold in np.unique(folds).tolist():
-        folder = experiment.run.fold(fold, model)
-        if not folder.result.exists():
-            started = time.perf_counter()
-            facts = fit_fold(fold, np.flatnonzero(folds != fold), folder)
-            held_out = experiment.manifest.select(np.flatnonzero(folds == fold))
-            score_held_out(experiment, folder, held_out).save(folder.predictions)
-            seconds = round(time.perf_counter() - started, 1)
-            write_json(folder.result, {"fold": fold, "n_clips": len(held_out), **facts, "seconds": seconds})
-            log.info("%s, fold %s: %d clips scored, %.0f s", model, fold, len(held_out), seconds)
-        parts.append(Predictions.load(folder.predictions))
-    return concatenate(parts)
+    folds = np.unique(experiment.manifest.folds).tolist()
+    return concatenate([cross_validate_fold(experiment, model, fold, fit_fold) for fold in folds])
+
+
+def cross_validate_fold(experiment: Experiment, model: str, fold: int, fit_fold: FitFold) -> Predictions:
+    """Window scores of one fold's held-out clips by a model that never saw them."""
+    folder = experiment.run.fold(fold, model)
+    if not folder.result.exists():
+        folds = experiment.manifest.folds
+        started = time.perf_counter()
+        facts = fit_fold(fold, np.flatnonzero(folds != fold), folder)
+        held_out = experiment.manifest.select(np.flatnonzero(folds == fold))
+        score_held_out(experiment, folder, held_out).save(folder.predictions)
+        seconds = round(time.perf_counter() - started, 1)
+        write_json(folder.result, {"fold": fold, "n_clips": len(held_out), **facts, "seconds": seconds})
+        log.info("%s, fold %s: %d clips scored, %.0f s", model, fold, len(held_out), seconds)
+    return Predictions.load(folder.predictions)
 
 
 def score_held_out(experiment: Experiment, folder: FoldFolder, held_out: Manifest) -> Predictions:
@@ -106,17 +109,22 @@ class NetworkFolds:
             precision=config.precision,
             seed=self._seed(fold),
             stop_after=stop_after,
-            progress=self.experiment.progress,
         )
 
-    def refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
-        """Train on all clips for the median of the folds' epochs, and export."""
-        n_epochs = self.median_epochs()
+    def train_refit(self) -> None:
+        """Train on all clips: all epochs, or the median of those that the folds' validation chose."""
+        folder = self._folder("refit")
+        validates = self.experiment.config.validation_fraction > 0
+        n_epochs = self.median_epochs() if validates else self.experiment.config.optim.epochs
         log.info("%s: refit on all %d clips, %d epochs", self._model, len(self.experiment.manifest), n_epochs)
-        result = self.fit("refit", self.experiment.manifest, None, folder, stop_after=n_epochs)
-        self.export([result.net], folder, metadata)
+        self.fit("refit", self.experiment.manifest, None, folder, stop_after=n_epochs)
+        write_json(folder.trained, {"n_epochs": n_epochs})
 
-    def ensemble(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
+    def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
+        """Export the network trained on all clips."""
+        self.export([restore(self.fresh("refit"), folder, validates=False).net], folder, metadata)
+
+    def export_ensemble(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the folds' networks as one graph that averages their scores."""
         validates = self.experiment.config.validation_fraction > 0
         nets = [restore(self.fresh(fold), self._folder(fold), validates).net for fold in self._folds()]
@@ -166,7 +174,7 @@ class ForestFolds:
         self.fit(positions, folder, self.experiment.metadata(f"forest fold {fold}", trained_on))
         return {}
 
-    def refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
+    def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Fit on all clips and export."""
         self.fit(np.arange(len(self.experiment.manifest)), folder, metadata)
 

@@ -22,6 +22,7 @@ from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
 from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.workers import REFIT, train_folds
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
@@ -140,9 +141,11 @@ def train_models(experiment: Experiment, notes: Sequence[str]) -> Scorecard:
     """Baseline and network on the same folds, their scores, and the tagger for use."""
     run, config, manifest = experiment.run, experiment.config, experiment.manifest
     models = {BASELINE: ForestFolds(experiment)}
+    windows = {BASELINE: cross_validate(experiment, BASELINE, models[BASELINE])}
     if config.model != BASELINE:
         models[config.model] = NetworkFolds(experiment)
-    windows = {name: cross_validate(experiment, name, folds) for name, folds in models.items()}
+        train_networks(experiment)
+        windows[config.model] = cross_validate(experiment, config.model, models[config.model])
     clips = {name: pooled(experiment, scores) for name, scores in windows.items()}
     for name, predictions in clips.items():
         predictions.save(run.predictions(name))
@@ -161,6 +164,17 @@ def train_models(experiment: Experiment, notes: Sequence[str]) -> Scorecard:
     return scorecard
 
 
+def train_networks(experiment: Experiment) -> None:
+    """The folds' networks, and the one for use unless the folds are it; their number of epochs may wait for the folds."""
+    folds, config = np.unique(experiment.manifest.folds).tolist(), experiment.config
+    refit = [REFIT] if config.ship == "refit" else []
+    if config.validation_fraction:
+        train_folds(experiment, folds)
+        train_folds(experiment, refit)
+    else:
+        train_folds(experiment, [*folds, *refit])
+
+
 def pooled(experiment: Experiment, windows: Predictions) -> Predictions:
     """Out-of-fold window scores to clip scores, in the manifest's order."""
     return windows.to_clips(experiment.config.window.pool).align(experiment.manifest.clip_ids)
@@ -175,13 +189,13 @@ def ship(
 ) -> None:
     """Make the tagger for use, with thresholds from the out-of-fold scores, unless a run before a kill has made it."""
     run, config = experiment.run, experiment.config
-    folder = run.fold("refit", config.model)
+    folder = run.fold(REFIT, config.model)
     if not folder.result.exists():
         metadata = shipped_metadata(experiment, windows, clips, scorecard)
         if config.ship == "ensemble" and isinstance(folds, NetworkFolds):
-            folds.ensemble(folder, metadata)
+            folds.export_ensemble(folder, metadata)
         else:
-            folds.refit(folder, metadata)
+            folds.export_refit(folder, metadata)
         load_tagger(folder.tagger)
         write_json(folder.result, {"ship": config.ship, "n_clips": len(experiment.manifest)})
     with write_atomically(run.tagger) as temporary:

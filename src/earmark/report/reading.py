@@ -16,7 +16,7 @@ from earmark.data.readers import read_manifest
 from earmark.errors import RunError
 from earmark.evaluation import Scorecard
 from earmark.predictions import Predictions
-from earmark.run import Run
+from earmark.run import FoldFolder, Run
 
 BASELINE = "forest"
 Histories = dict[str, dict[str, list[dict[str, Any]]]]
@@ -106,12 +106,10 @@ def _require(paths: list[Path], folder: Path) -> None:
 def _histories(run: Run, models: tuple[str, ...]) -> Histories:
     """The epochs of every fold of every model that counts them."""
     found: Histories = {}
-    for path in sorted(run.folder.glob("fold_*/*/history.jsonl")):
-        from earmark.training.callbacks import read_history  # loads torch, so only where there is one to read
-
-        rows = read_history(path)
-        if path.parent.name in models and rows:
-            found.setdefault(path.parent.name, {})[path.parent.parent.name.removeprefix("fold_")] = rows
+    for folder in sorted(run.folder.glob("fold_*/*/")):
+        rows = FoldFolder(folder).read_history()
+        if folder.name in models and rows:
+            found.setdefault(folder.name, {})[folder.parent.name.removeprefix("fold_")] = rows
     return found
 
 

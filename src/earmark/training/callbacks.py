@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from earmark.run import to_json, write_text
+from earmark.run import FoldFolder, to_json, write_text
 
 
 class History(lightning.Callback):
     """Appends one JSON object per finished epoch to history.jsonl; a resumed run first drops the epochs it repeats."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, folder: FoldFolder):
+        self.folder = folder
         self._started = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Keep only the epochs that the checkpoint has behind it."""
-        kept = [row for row in read_history(self.path) if row["epoch"] < trainer.current_epoch]
-        write_text(self.path, "".join(to_json(row) + "\n" for row in kept))
+        kept = [row for row in self.folder.read_history() if row["epoch"] < trainer.current_epoch]
+        write_text(self.folder.history, "".join(to_json(row) + "\n" for row in kept))
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -38,29 +36,21 @@ class History(lightning.Callback):
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._started, 3),
         }
-        with open(self.path, "a", encoding="utf-8") as file:
+        with open(self.folder.history, "a", encoding="utf-8") as file:
             file.write(to_json(row) + "\n")
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a history.jsonl, without a last line that a kill cut short; empty where there is no file."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
-
-
-def checkpoints(folder: Path, has_validation: bool) -> list[ModelCheckpoint]:
+def checkpoints(folder: FoldFolder, has_validation: bool) -> list[ModelCheckpoint]:
     """`last` after every epoch, to resume from; `best` by the inner validation score where there is one.
 
     `best` comes first, so that the state it keeps is inside the `last` of the same epoch.
     """
     last = ModelCheckpoint(
-        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False, every_n_epochs=1
+        folder.checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False, every_n_epochs=1
     )
     if not has_validation:
         return [last]
     best = ModelCheckpoint(
-        folder, filename="best", monitor="validation_score", mode="max", enable_version_counter=False
+        folder.checkpoints, filename="best", monitor="validation_score", mode="max", enable_version_counter=False
     )
     return [best, last]

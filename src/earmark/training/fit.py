@@ -12,7 +12,7 @@ from pathlib import Path
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -23,7 +23,7 @@ from earmark.data.manifest import Manifest
 from earmark.errors import ConfigError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
-from earmark.training.callbacks import History, checkpoints, read_history
+from earmark.training.callbacks import History, checkpoints
 from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows
 from earmark.training.module import OptimConfig, TaggingModule
 from earmark.training.sampling import EpochBatches
@@ -59,7 +59,6 @@ def fit(
     precision: str = "auto",
     seed: int = 0,
     stop_after: int | None = None,
-    progress: bool = True,
 ) -> FitResult:
     """Train `net`; with the same arguments and folder again after a kill, go on from the last finished epoch.
 
@@ -86,7 +85,7 @@ def fit(
         validation_targets=None if validation is None else validation.targets(),
     )
     with _quiet():
-        trainer = _trainer(folder, optim, precision, stop_after, validation is not None, progress)
+        trainer = _trainer(folder, optim, precision, stop_after, validation is not None)
     workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, num_workers=workers)]
     if validation is not None:
@@ -104,15 +103,13 @@ def fit(
 
 
 def _trainer(
-    folder: FoldFolder, optim: OptimConfig, precision: str, stop_after: int | None, validates: bool, progress: bool
+    folder: FoldFolder, optim: OptimConfig, precision: str, stop_after: int | None, validates: bool
 ) -> lightning.Trainer:
     """Lightning's Trainer with our history, checkpoints and, if asked for, the running mean of the weights."""
     callbacks: list[lightning.Callback] = []
     if optim.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=optim.ema_decay))
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=5))
-    callbacks += [History(folder.history), *checkpoints(folder.checkpoints, validates)]
+    callbacks += [History(folder), *checkpoints(folder, validates)]
     accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     folder.tensorboard.mkdir(parents=True, exist_ok=True)
     return lightning.Trainer(
@@ -125,7 +122,7 @@ def _trainer(
         log_every_n_steps=10,
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
     )
 
 
@@ -157,7 +154,7 @@ def restore(net: TaggingNet, folder: FoldFolder, validates: bool) -> FitResult:
         {name.removeprefix("net."): value for name, value in checkpoint["state_dict"].items() if name.startswith("net.")}
     )
     n_epochs = int(checkpoint["epoch"]) + 1
-    rows = {row["epoch"]: row for row in read_history(folder.history)}
+    rows = {row["epoch"]: row for row in folder.read_history()}
     score = rows.get(n_epochs - 1, {}).get("validation_score")
     return FitResult(net.cpu().eval(), n_epochs, score)
 

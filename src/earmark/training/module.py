@@ -33,13 +33,13 @@ class OptimConfig:
     """
 
     epochs: int = 60
-    batch_size: int = 32
-    learning_rate: float = 3e-3
+    batch_size: int = 16
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warm_up: float = 0.2
     smoothing: float = 0.0
     loss: str = ""
-    ema_decay: float = 0.0
+    ema_decay: float = 0.99
 
 
 class TaggingModule(lightning.LightningModule):
@@ -117,6 +117,8 @@ class TaggingModule(lightning.LightningModule):
         optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=self.config.learning_rate,
+            betas=(0.9, 0.99),
+            fused=True,
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
@@ -124,7 +126,7 @@ class TaggingModule(lightning.LightningModule):
             total_steps=self.config.epochs * self.steps_per_epoch,
             pct_start=self.config.warm_up,
             div_factor=25.0,
-            final_div_factor=1e3,
+            final_div_factor=100.0,
             cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
