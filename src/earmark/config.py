@@ -75,7 +75,9 @@ def change(config: Config, changes: Mapping[str, Any], where: str) -> Config:
     replaced = {}
     for key, value in changes.items():
         if key not in hints:
-            raise ConfigError(f"{where}: '{key}' is not a setting{did_you_mean(key, hints)}. Known: {', '.join(hints)}.")
+            raise ConfigError(
+                f"{where}: '{key}' is not a setting{did_you_mean(key, hints)}. Known: {', '.join(hints)}."
+            )
         replaced[key] = _coerce(value, hints[key], getattr(config, key), f"{where}: {key}")
     return dataclasses.replace(config, **replaced)
 
@@ -126,7 +128,9 @@ def keyword_options(function: Any, options: Mapping[str, Any], where: str) -> di
     known = {name: hint for name, hint in hints.items() if name in (target.__kwdefaults__ or {})}
     for key in options:
         if key not in known:
-            raise ConfigError(f"{where}: '{key}' is not an option{did_you_mean(key, known)}. Known: {', '.join(known)}.")
+            raise ConfigError(
+                f"{where}: '{key}' is not an option{did_you_mean(key, known)}. Known: {', '.join(known)}."
+            )
     return {key: _coerce(value, known[key], None, f"{where}: {key}") for key, value in options.items()}
 
 

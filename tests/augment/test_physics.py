@@ -27,7 +27,7 @@ def test_gain_stays_within_its_range():
 
 def test_roll_moves_each_clip_by_its_own_shift_and_loses_nothing():
     waveform = torch.arange(5.0).repeat(2, 1)
-    assert roll(waveform, torch.tensor([0, 2])).tolist() == [[0, 1, 2, 3, 4], [3, 4, 0, 1, 2]]
+    assert roll(waveform, [0, 2]).tolist() == [[0, 1, 2, 3, 4], [3, 4, 0, 1, 2]]
 
 
 def test_mixing_shares_sound_and_labels_alike():

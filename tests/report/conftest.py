@@ -100,6 +100,7 @@ def write_run(run: Run, manifest: Manifest, multi_label: bool, models: tuple[str
         multi_label=multi_label,
         folds=manifest.folds,
         n_resamples=100,
+        remarks=["Four folds, drawn."],
     ).save(run.scorecard)
     manifest.write(run.manifest)
     write_text(

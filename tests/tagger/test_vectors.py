@@ -67,7 +67,7 @@ def test_embedding_has_a_row_per_window(tagger):
 
 
 def test_vectors_can_be_made_again(tmp_path):
-    pytest.importorskip("skl2onnx", reason="making taggers needs the extra [train]")
+    pytest.importorskip("skl2onnx", reason="making the toy taggers needs the extra [dev]")
     made = subprocess.run(
         [sys.executable, VECTORS / "make_vectors.py", tmp_path], capture_output=True, text=True
     )

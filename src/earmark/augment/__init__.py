@@ -1,0 +1,1 @@
+"""Changes to training sounds, each drawn from an explicit generator."""

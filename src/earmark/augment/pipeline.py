@@ -49,7 +49,7 @@ class AugmentConfig:
 
 
 class Augmentation(nn.Module):
-    """The configured augmentations: `waveform` before the front end, `spectrogram` after it; nothing in evaluation mode."""
+    """The configured augmentations: `waveform` before the front end, `spectrogram` after it; idle in evaluation."""
 
     def __init__(self, config: AugmentConfig):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Summary features of a window, as torch operations on the shared front end, so that they go into the tagger's graph."""
+"""Summary features of a window, as torch operations on the shared front end, so that the tagger's graph holds them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ N_TREES = 300
 
 @dataclass(frozen=True)
 class WindowFeatures:
-    """Features of all windows of some clips: values (windows, features) float32, clips (windows,) their clip's number."""
+    """Features of all windows of some clips: values (windows, features) float32, clips (windows,) each one's clip."""
 
     values: np.ndarray
     clips: np.ndarray
@@ -124,7 +124,7 @@ def _tree_node(forest: RandomForestRegressor, n_classes: int) -> onnx.NodeProto:
 
 
 def _round_down(threshold: np.ndarray) -> np.ndarray:
-    """The largest float32 not above each float64 threshold: for float32 features `x <= threshold` stays the same test."""
+    """The largest float32 not above each float64 threshold: for float32 features `x <= threshold` is the same test."""
     rounded = threshold.astype(np.float32)
     above = rounded > threshold
     rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))

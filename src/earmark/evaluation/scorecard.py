@@ -79,7 +79,10 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """The models of a run side by side, on the same clips and folds."""
+    """The models of a run side by side, on the same clips and folds.
+
+    remarks: sentences on how the scores came about: the folds, and the leaks that were allowed.
+    """
 
     n_clips: int
     n_classes: int
@@ -88,6 +91,7 @@ class Scorecard:
     models: dict[str, ModelScore]
     best: str
     comparisons: tuple[Comparison, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows for a table: one row per model, best first, one column per metric."""
@@ -97,7 +101,7 @@ class Scorecard:
 
     def notes(self) -> list[str]:
         """Sentences to stand below the table: the comparisons, then what must be known of the numbers."""
-        return [each.sentence for each in self.comparisons] + self.models[self.best].notes()
+        return [*(each.sentence for each in self.comparisons), *self.remarks, *self.models[self.best].notes()]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -108,6 +112,7 @@ class Scorecard:
             "models": {name: score.to_dict() for name, score in self.models.items()},
             "best": self.best,
             "comparisons": [each.to_dict() for each in self.comparisons],
+            "remarks": list(self.remarks),
         }
 
     def save(self, path: Path) -> None:
@@ -125,6 +130,7 @@ class Scorecard:
             {name: ModelScore.from_dict(score) for name, score in document["models"].items()},
             document["best"],
             tuple(Comparison.from_dict(each) for each in document["comparisons"]),
+            tuple(document["remarks"]),
         )
 
     @classmethod
@@ -190,11 +196,13 @@ def make_scorecard(
     weights: np.ndarray | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
+    remarks: Sequence[str] = (),
 ) -> Scorecard:
     """Score several models on the same clips and compare the best with each other one.
 
     Args:
         scores: model name → (clips, classes). The rest as in `evaluate`.
+        remarks: sentences that belong to the scores.
     """
     if not scores:
         raise EarmarkError("scorecard: there is no model to score. Give the scores of at least one.")
@@ -218,7 +226,7 @@ def make_scorecard(
         if name != best
     )
     n_clips, n_classes = np.shape(targets)
-    return Scorecard(n_clips, n_classes, multi_label, primary, models, best, comparisons)
+    return Scorecard(n_clips, n_classes, multi_label, primary, models, best, comparisons, tuple(remarks))
 
 
 def _draw(targets, labels, groups, n_resamples, seed) -> Resamples:

@@ -28,7 +28,7 @@ TOLERANCE = 1e-4  # of scores, torch against the file
 
 
 class ScoringGraph(nn.Module):
-    """What a tagger file computes: waveform (batch, window_samples) → scores (batch, classes), embedding (batch, features).
+    """What a tagger file computes: waveform (batch, samples) → scores (batch, classes), embedding (batch, features).
 
     With several nets their scores and embeddings are averaged and joined; the first one's front end serves all.
     """

@@ -1,0 +1,1 @@
+"""The stories of the commands: the only room that composes the others."""

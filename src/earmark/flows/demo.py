@@ -13,7 +13,7 @@ from earmark.tagger import Tag, load_tagger
 
 log = logging.getLogger("earmark")
 
-# Small enough for a few minutes on two cores: what `recipes/demo.yaml` would say, kept where the installed package has it.
+# Small enough for a few minutes on two cores: a recipe, kept where the installed package has it.
 SETTINGS = ("model=tiny_cnn", "data.n_folds=4", "optim.epochs=40", "optim.batch_size=16", "frontend.hop_length=256")
 
 
@@ -40,5 +40,5 @@ def demo(folder: Path, *, seed: int = 0, progress: bool = True) -> Demo:
     recording = folder / "recording.wav"
     make_recording(recording, seed=seed + 1)
     tagger = load_tagger(trained.run.tagger)
-    tags = sorted(tagger.tag(recording, timeline=True), key=lambda tag: tag.start)
+    tags = [tag for window in tagger.tags(tagger.score(recording)) for tag in window]
     return Demo(trained, recording, tags)

@@ -86,7 +86,7 @@ def train(
     claim(run, config, manifest)
     write_failures(run, failures)
     experiment = Experiment(run, config, manifest, cache, progress)
-    scorecard = train_models(experiment, notes=[how, *(f"Leak: {leak}" for leak in leaks)])
+    scorecard = train_models(experiment, remarks=[how, *(f"Leak: {leak}." for leak in leaks)])
     return Trained(run, scorecard, len(failures))
 
 
@@ -137,7 +137,7 @@ def require_inner_splits(config: RunConfig, manifest: Manifest) -> None:
         inner_split(manifest.select(manifest.folds != fold), config.validation_fraction, seed=config.data.fold_seed)
 
 
-def train_models(experiment: Experiment, notes: Sequence[str]) -> Scorecard:
+def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
     """Baseline and network on the same folds, their scores, and the tagger for use."""
     run, config, manifest = experiment.run, experiment.config, experiment.manifest
     models = {BASELINE: ForestFolds(experiment)}
@@ -156,16 +156,17 @@ def train_models(experiment: Experiment, notes: Sequence[str]) -> Scorecard:
         groups=manifest.groups,
         folds=manifest.folds,
         multi_label=manifest.multi_label,
+        remarks=remarks,
     )
     scorecard.save(run.scorecard)
     ship(experiment, models[config.model], windows[config.model], clips[config.model], scorecard)
-    write_text(run.card, card_text(run, notes=notes))
+    write_text(run.card, card_text(run))
     write_report(run.folder)
     return scorecard
 
 
 def train_networks(experiment: Experiment) -> None:
-    """The folds' networks, and the one for use unless the folds are it; their number of epochs may wait for the folds."""
+    """The folds' networks, and the one for use unless the folds are it; its number of epochs may wait for the folds."""
     folds, config = np.unique(experiment.manifest.folds).tolist(), experiment.config
     refit = [REFIT] if config.ship == "refit" else []
     if config.validation_fraction:
@@ -230,7 +231,7 @@ def shipped_metadata(
 def fitted_thresholds(
     experiment: Experiment, windows: Predictions, clips: Predictions
 ) -> dict[str, tuple[float, ...]]:
-    """Multi-label: the score that gives the best F1 out of fold, at each level. Single-label: the best class is named."""
+    """Multi-label: the score that gives the best F1 out of fold, at each level. Single-label: 0, the best is named."""
     manifest = experiment.manifest
     if not manifest.multi_label:
         return experiment.no_thresholds()

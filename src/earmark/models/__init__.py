@@ -1,0 +1,1 @@
+"""Networks: front end, backbone, head."""

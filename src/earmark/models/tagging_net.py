@@ -1,4 +1,4 @@
-"""TaggingNet: waveform in, logits out. A family is one file with one backbone; this puts a front end and a head around it."""
+"""TaggingNet: waveform in, logits out. A family is one file with a backbone; here it gets a front end and a head."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from earmark.baselines import BASELINES
 from earmark.config import read_yaml
@@ -18,12 +17,11 @@ HOW_MADE = {
 }
 
 
-def card_text(run: Run, *, notes: Sequence[str] = ()) -> str:
+def card_text(run: Run) -> str:
     """The model card of a run's tagger, as Markdown.
 
     Args:
         run: with its tagger, scorecard and settings written.
-        notes: what else must be known of the scores: how the folds were made, which leaks were allowed.
 
     Raises:
         TaggerFileError, RunError, ConfigError: one of the three files is missing or damaged.
@@ -55,7 +53,7 @@ def card_text(run: Run, *, notes: Sequence[str] = ()) -> str:
         f"Measured on {scorecard.n_clips:,} clips, each scored by a model that never saw it. "
         "They are scores of the recipe, not of these weights: the file for use was not tested itself.",
         _scores_table(scorecard),
-        _bullets(*(_cell(note) for note in (*scorecard.notes(), *notes))),
+        _bullets(*(_cell(note) for note in scorecard.notes())),
         "## Labels",
         _labels_table(metadata, scorecard, model),
         "## Data and licences",

@@ -108,6 +108,7 @@ def _against_baseline(contents: RunContents) -> str:
 
 def warnings(contents: RunContents) -> Iterator[str]:
     """What a reader must know before believing the numbers."""
+    yield from contents.scorecard.remarks
     yield from contents.scorecard.models[contents.main].notes()
     straddling = _straddling_groups(contents)
     if straddling:
@@ -115,8 +116,6 @@ def warnings(contents: RunContents) -> Iterator[str]:
             f"{straddling} groups stand in more than one fold: a model may have known a recording that it "
             "was tested on, and the scores are too good."
         )
-    elif contents.config.get("data", {}).get("allow_leak") == "true":
-        yield "Leaks between the folds were allowed: the scores may be too good."
     if not contents.manifest.has_groups:
         yield (
             "No groups were given: where clips share a recording, folds may share it too, and the scores "

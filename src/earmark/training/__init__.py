@@ -1,0 +1,1 @@
+"""Training one network: batches, loss, schedule, checkpoints that a killed run resumes from."""

@@ -46,7 +46,11 @@ def checkpoints(folder: FoldFolder, has_validation: bool) -> list[ModelCheckpoin
     `best` comes first, so that the state it keeps is inside the `last` of the same epoch.
     """
     last = ModelCheckpoint(
-        folder.checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False, every_n_epochs=1
+        folder.checkpoints,
+        filename="last",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        every_n_epochs=1,
     )
     if not has_validation:
         return [last]

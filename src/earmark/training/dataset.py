@@ -17,7 +17,7 @@ class TrainingBatches(Dataset):
 
     Args:
         targets: (clips, classes) float32.
-        batch_size: clips a batch; an incomplete last batch is left out (other clips each epoch) unless it is the only one.
+        batch_size: clips a batch; an incomplete last batch is left out (other clips each epoch) unless it is alone.
     """
 
     def __init__(self, audio: ClipAudio, targets: np.ndarray, framing: Framing, batch_size: int, seed: int):
@@ -48,11 +48,12 @@ class TrainingBatches(Dataset):
         """A window at a random place of a longer clip; a shorter one is padded."""
         spare = len(waveform) - self.framing.window_samples
         start = int(generator.integers(0, spare + 1)) if spare > 0 else 0
-        return pad(waveform[start : start + self.framing.window_samples], self.framing.window_samples, self.framing.padding)
+        window = waveform[start : start + self.framing.window_samples]
+        return pad(window, self.framing.window_samples, self.framing.padding)
 
 
 class ValidationWindows(Dataset):
-    """Every window of every clip, cut as users' files are cut: (windows of a clip, window_samples) and the clip's number."""
+    """Every window of each clip, cut as users' files are: (windows of a clip, window_samples) and the clip's number."""
 
     def __init__(self, audio: ClipAudio, framing: Framing):
         self.audio = audio

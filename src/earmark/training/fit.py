@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from earmark.audio.cache import Cache
-from earmark.augment.pipeline import AugmentConfig, Augmentation
+from earmark.augment.pipeline import Augmentation, AugmentConfig
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
 from earmark.errors import ConfigError, RunError
@@ -150,9 +150,8 @@ def restore(net: TaggingNet, folder: FoldFolder, validates: bool) -> FitResult:
     """
     path = folder.checkpoints / ("best.ckpt" if validates else "last.ckpt")
     checkpoint = _load_checkpoint(path)
-    net.load_state_dict(
-        {name.removeprefix("net."): value for name, value in checkpoint["state_dict"].items() if name.startswith("net.")}
-    )
+    state = checkpoint["state_dict"].items()
+    net.load_state_dict({name.removeprefix("net."): value for name, value in state if name.startswith("net.")})
     n_epochs = int(checkpoint["epoch"]) + 1
     rows = {row["epoch"]: row for row in folder.read_history()}
     score = rows.get(n_epochs - 1, {}).get("validation_score")
@@ -164,7 +163,10 @@ def _load_checkpoint(path: Path) -> dict:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]}). Delete its folder to train it anew.") from error
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"{path}: the checkpoint cannot be read ({reason}). Delete its folder to train it anew."
+        ) from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which clips a batch holds: a pure function of (seed, epoch, batch), so that a resumed run sees what it would have seen."""
+"""Which clips a batch holds: a pure function of (seed, epoch, batch), so that a resumed run sees the same."""
 
 from __future__ import annotations
 

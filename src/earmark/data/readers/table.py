@@ -48,6 +48,7 @@ class Table:
     lines: list[int]
 
     def column(self, position: int) -> list[str]:
+        """The cells of the column at a position, without blanks around them."""
         return [row[position].strip() for row in self.rows]
 
 
