@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 
 from earmark.run import to_json
@@ -19,9 +19,17 @@ output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+class StderrLines(logging.Handler):
+    """Prints each record as a line on whatever stderr is now, so that a progress bar can keep below it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
 def show_log() -> None:
     """Send the library's log to stderr, one plain line each."""
-    handler = RichHandler(console=messages, show_path=False, show_level=False, log_time_format="%H:%M:%S", markup=False)
+    handler = StderrLines()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("earmark")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
@@ -40,14 +48,15 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
         table.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    output.print(table)
+    # Where stdout is no terminal nothing is cut to its width.
+    output.print(table, width=None if output.is_terminal else 1000)
 
 
 def print_scorecard(scorecard: Scorecard) -> None:
-    """Scores with intervals, a row per model, and what must be known of them."""
-    header, rows = scorecard.table()
+    """Scores with intervals, a column per model, best first, and what must be known of them."""
+    header, *rows = zip(*(scorecard.table()[0], *scorecard.table()[1]), strict=True)
     output.print()
-    print_table(header, rows, f"{scorecard.n_clips} clips, {scorecard.n_classes} classes, out of fold")
+    print_table(header, rows, f"{scorecard.n_clips} clips, {scorecard.n_classes} classes")
     output.print()
     for note in scorecard.notes():
         output.print(note, markup=False)

@@ -37,9 +37,10 @@ BASELINE = "forest"
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run made: its folder, its scores, and how many files could not be read."""
+    """What a training run made: its folder, the model it ships, the scores, and how many files were unreadable."""
 
     run: Run
+    model: str
     scorecard: Scorecard
     n_failures: int
 
@@ -87,7 +88,7 @@ def train(
     write_failures(run, failures)
     experiment = Experiment(run, config, manifest, cache, progress)
     scorecard = train_models(experiment, remarks=[how, *(f"Leak: {leak}." for leak in leaks)])
-    return Trained(run, scorecard, len(failures))
+    return Trained(run, config.model, scorecard, len(failures))
 
 
 def survey(manifest: Manifest) -> tuple[Manifest, list[tuple[str, str]], RunConfig]:

@@ -7,6 +7,7 @@ started it is gone, and stops, so that a killed run leaves nothing behind that s
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -35,6 +36,7 @@ log = logging.getLogger("earmark")
 
 POLL_SECONDS = 0.3
 REFIT = "refit"
+FOLD_FACTS = ("fold", "n_clips", "seconds")
 
 
 @dataclass
@@ -115,10 +117,20 @@ def _progress(experiment: Experiment, n_folds: int) -> Iterator:
         disable=not (experiment.progress and sys.stderr.isatty()),
     )
     with bar:
-        task = bar.add_task(experiment.config.model, total=n_folds * experiment.config.optim.epochs)
+        model = experiment.config.model
+        task = bar.add_task(model, total=n_folds * experiment.config.optim.epochs)
+
+        open_folders: set[FoldFolder] = set()
 
         def update(folders: Sequence[FoldFolder]) -> None:
             bar.update(task, completed=sum(len(folder.read_history()) for folder in folders))
+            for folder in folders:
+                if not folder.result.exists():
+                    open_folders.add(folder)
+                elif folder in open_folders:
+                    open_folders.discard(folder)
+                    facts = json.loads(folder.result.read_text(encoding="utf-8"))
+                    log.info("%s, fold %s: %d clips scored, %.0f s", model, *(facts[k] for k in FOLD_FACTS))
 
         yield update
 

@@ -65,7 +65,8 @@ def read_table(path: Path, audio_dir: Path | None = None) -> Manifest:
     table = load_table(path)
     columns = find_columns(table)
     read_as = ", ".join(f"{role} from '{table.header[position]}'" for role, position in columns.items())
-    log.info("%s: %s", path, read_as)
+    if any(table.header[position] != role for role, position in columns.items()):
+        log.info("%s: %s", path, read_as)  # a table with our own names, such as a run's, needs no word
     problems: Problems = defaultdict(list)
     labels = _labels(table, columns, problems)
     finder = FileFinder(audio_dir or path.parent)

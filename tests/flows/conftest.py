@@ -1,0 +1,122 @@
+"""Computed sounds, and `train` made small: tiny networks, few trees, folds trained in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earmark import audio
+from earmark.flows import workers
+from earmark.flows.train import Trained
+from earmark.flows.train import train as train_fully
+
+RATE = 8000
+CLASSES = {"low": 300.0, "high": 2500.0, "noise": 0.0}
+SETTINGS = (
+    *("model=tiny_cnn", "model_options.width=8", "precision=float32"),
+    *("data.n_folds=2", "optim.epochs=2", "optim.batch_size=4", "window.seconds=0.5", "frontend.n_mels=16"),
+)
+
+
+def sound(label: str, number: int, seconds: float = 0.8) -> np.ndarray:
+    """A tone of its own pitch in noise, or noise alone, (samples,) float32."""
+    generator = np.random.default_rng([number, *label.encode()])
+    time = np.arange(round(seconds * RATE)) / RATE
+    frequency = CLASSES[label] * generator.uniform(0.9, 1.1)
+    noise = 0.05 * generator.standard_normal(len(time))
+    return (noise + 0.3 * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def sound_of() -> Callable[..., np.ndarray]:
+    """`sound_of(label, number, seconds=0.8)`: the waveform in that class's file of that number."""
+    return sound
+
+
+@pytest.fixture(scope="session")
+def make_folders() -> Callable[..., Path]:
+    """Make a folder per class, some sounds in each: `make_folders(folder, n_per_class=5)`."""
+
+    def make(folder: Path, n_per_class: int = 5) -> Path:
+        for label in CLASSES:
+            (folder / label).mkdir(parents=True)
+            for number in range(n_per_class):
+                audio.write(folder / label / f"{number}.wav", sound(label, number), RATE)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_table() -> Callable[..., Path]:
+    """Write a CSV: `write_table(path, header, rows)`."""
+
+    def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *rows])
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@dataclass
+class Ended:
+    """What stands for a worker's process that has ended."""
+
+    code: int
+
+    def poll(self) -> int:
+        return self.code
+
+    def kill(self) -> None:
+        """Nothing is left to kill."""
+
+    def wait(self) -> None:
+        """Nothing is left to wait for."""
+
+
+def work_here(experiment, folds: Sequence[str], threads: int) -> workers.Worker:
+    """What a worker's process does, in this one."""
+    path = experiment.run.logs / "worker.txt"
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+        code = workers.main(str(experiment.run.folder), folds)
+    return workers.Worker(Ended(code), folds, path)
+
+
+@pytest.fixture(scope="session")
+def train(cache_folder) -> Callable[..., Trained]:
+    """`train(data, out, *settings, **options)`: the whole flow."""
+
+    def run(data: Path, out: Path, *settings: str, **options) -> Trained:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EARMARK_CACHE", str(cache_folder))
+            patch.setattr("earmark.baselines.forest.N_TREES", 20)
+            patch.setattr(workers, "_start", work_here)
+            patch.setattr(workers, "_stop_when_orphaned", lambda: None)
+            return train_fully(data, out, settings=[*SETTINGS, *settings], progress=False, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def folders(make_folders, tmp_path_factory) -> Path:
+    """15 sounds in a folder per class."""
+    return make_folders(tmp_path_factory.mktemp("data") / "sounds")
+
+
+@pytest.fixture(scope="session")
+def trained(train, folders, tmp_path_factory) -> Trained:
+    """A finished run on them."""
+    return train(folders, tmp_path_factory.mktemp("runs") / "tones")
