@@ -132,3 +132,14 @@ def test_labels_the_tagger_does_not_know_are_listed():
 def test_labels_with_every_separator_cannot_be_written(tmp_path):
     with pytest.raises(ManifestError, match="so a cell cannot list them"):
         _manifest(labels=[("a;b",), ("c|d",), ("e,f",)]).write(tmp_path / "table.csv")
+
+
+def test_kept_rows_are_a_data_set_of_their_own(tmp_path):
+    manifest = Manifest.build(
+        tmp_path, ["a.wav", "b.wav", "c.wav"], [("rain",), ("dog", "rain"), ("cat",)], ends=[np.nan, 2.0, np.nan]
+    )
+    kept = manifest.keep(np.array([0, 2]))
+    assert kept.vocabulary.labels == ("cat", "rain")
+    assert not kept.multi_label
+    assert kept.clip_ids.tolist() == ["a.wav", "c.wav"]
+    assert manifest.keep(np.array([0, 1, 2])) == manifest

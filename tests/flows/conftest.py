@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,15 +96,33 @@ def work_here(experiment, folds: Sequence[str], threads: int) -> workers.Worker:
 
 
 @pytest.fixture(scope="session")
-def train(cache_folder) -> Callable[..., Trained]:
-    """`train(data, out, *settings, **options)`: the whole flow."""
+def small(cache_folder) -> Callable[[], contextlib.AbstractContextManager]:
+    """`with small():` few trees, folds trained in this process, a cache of our own."""
 
-    def run(data: Path, out: Path, *settings: str, **options) -> Trained:
+    @contextlib.contextmanager
+    def patched() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("EARMARK_CACHE", str(cache_folder))
             patch.setattr("earmark.baselines.forest.N_TREES", 20)
             patch.setattr(workers, "_start", work_here)
             patch.setattr(workers, "_stop_when_orphaned", lambda: None)
+            yield
+
+    return patched
+
+
+@pytest.fixture(scope="session")
+def settings() -> tuple[str, ...]:
+    """Of a training run that takes seconds."""
+    return SETTINGS
+
+
+@pytest.fixture(scope="session")
+def train(small) -> Callable[..., Trained]:
+    """`train(data, out, *settings, **options)`: the whole flow."""
+
+    def run(data: Path, out: Path, *settings: str, **options) -> Trained:
+        with small():
             return train_fully(data, out, settings=[*SETTINGS, *settings], progress=False, **options)
 
     return run

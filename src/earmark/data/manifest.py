@@ -154,6 +154,20 @@ class Manifest:
         positions = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         return replace(self, table=self.table.iloc[positions].reset_index(drop=True))
 
+    def keep(self, rows: np.ndarray) -> Manifest:
+        """The clips that positions or a mask select, as a data set of their own: its labels are those that are left."""
+        table = self.select(rows).table
+        return Manifest.build(
+            self.root,
+            table["path"].tolist(),
+            table["labels"].tolist(),
+            starts=table["start"],
+            ends=table["end"],
+            folds=table["fold"],
+            groups=table["group"].tolist(),
+            clip_ids=table["clip_id"].tolist(),
+        )
+
     def with_folds(self, folds: np.ndarray) -> Manifest:
         """The same clips in the folds (clips,) int."""
         return replace(self, table=self.table.assign(fold=np.asarray(folds, dtype=np.int64)))

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.errors import EarmarkError, summarise_rows
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.predictions import Predictions
 from earmark.tagger.tag_files import score_files
-from earmark.tagger.tagger import load_tagger
+from earmark.tagger.tagger import Tagger, load_tagger
 
 log = logging.getLogger("earmark")
 
@@ -41,17 +42,14 @@ def evaluate(tagger: Path, data: Path, *, audio_dir: Path | None = None) -> Eval
     """
     opened = load_tagger(tagger, threads=2)
     manifest = read_manifest(data, audio_dir=audio_dir).with_vocabulary(opened.labels)
-    if manifest.content_hash() == opened.metadata.trained_on.get("content_hash"):
-        raise EarmarkError(
-            f"{data}: is what {tagger.name} was trained on, so a score on it would say nothing. "
-            "Its honest score is in its card; bring clips it never saw."
-        )
+    require_unseen(opened, manifest, data)
     predictions, failed = score_files(opened, manifest.clips())
     failures = [(str(failure.clip.path), str(failure.error)) for failure in failed]
     if not len(predictions):
         raise EarmarkError(f"{data}: no clip can be read.\n{summarise_rows([reason for _, reason in failures])}")
     scored = set(predictions.clip_ids)
     manifest = manifest.select(np.array([name in scored for name in manifest.clip_ids]))
+    require_unseen(opened, manifest, data)  # training, too, left out what cannot be read
     predictions = predictions.align(manifest.clip_ids)
     scorecard = make_scorecard(
         manifest.targets(),
@@ -61,3 +59,12 @@ def evaluate(tagger: Path, data: Path, *, audio_dir: Path | None = None) -> Eval
         multi_label=opened.metadata.multi_label,
     )
     return Evaluated(scorecard, predictions, failures)
+
+
+def require_unseen(tagger: Tagger, manifest: Manifest, data: Path) -> None:
+    """Refuse the very clips that a tagger was trained on."""
+    if manifest.content_hash() == tagger.metadata.trained_on.get("content_hash"):
+        raise EarmarkError(
+            f"{data}: is what tagger {tagger.metadata.name} was trained on, so a score on it would say nothing. "
+            "Its honest score is in its card; bring clips it never saw."
+        )

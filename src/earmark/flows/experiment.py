@@ -114,11 +114,14 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
                 f"{run.folder}: holds a run on other rows (the data has changed since). "
                 "Choose another --out, or delete the folder."
             )
-    elif run.folder.exists() and any(run.folder.iterdir()):
+    elif run.folder.exists() and any(not entry.name.startswith(".") for entry in run.folder.iterdir()):
         raise RunError(f"{run.folder}: is not empty and holds no run. Choose another --out.")
-    manifest.write(run.manifest)
-    write_text(run.environment, environment_text(config.seed))
-    write_text(run.config, settings)
+    else:
+        write_text(run.config, settings)  # first: a folder with settings is a run, however early it is killed
+    if not run.manifest.exists():
+        manifest.write(run.manifest)
+    if not run.environment.exists():
+        write_text(run.environment, environment_text(config.seed))
 
 
 def _first_difference(path: Path, settings: str) -> str:

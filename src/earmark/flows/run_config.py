@@ -128,7 +128,7 @@ def defaults_for(sample_rates: Sequence[int], clip_seconds: Sequence[float]) -> 
     """The defaults for clips of these sample rates (Hz) and lengths (s).
 
     The rate is the median file's, at most 32 kHz: beyond, almost nothing is heard and everything costs more. Transform
-    and hop keep their length in time, about 32 and 10 ms; hops of a multiple of 16 samples are fast in the exported file.
+    and hop keep their length in time, about 32 and 10 ms; hops of 16 samples' multiples are fast in the exported file.
     """
     rate = int(np.clip(np.median(sample_rates), *SAMPLE_RATES))
     shortest, longest = WINDOW_SECONDS

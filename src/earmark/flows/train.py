@@ -109,7 +109,7 @@ def survey(manifest: Manifest) -> tuple[Manifest, list[tuple[str, str]], RunConf
             rates.append(header[0])
             seconds.append((header[1] if clip.end is None else clip.end) - clip.start)
     require_some(manifest, readable, failures)
-    return manifest.select(np.array(readable)), failures, defaults_for(rates, seconds)
+    return manifest.keep(np.array(readable)), failures, defaults_for(rates, seconds)
 
 
 def decode(manifest: Manifest, cache: Cache, sample_rate: int) -> tuple[Manifest, list[tuple[str, str]]]:
@@ -119,16 +119,23 @@ def decode(manifest: Manifest, cache: Cache, sample_rate: int) -> tuple[Manifest
     broken = {path for path, _ in failures}
     whole = [row for row, path in enumerate(manifest.files) if str(path) not in broken]
     require_some(manifest, whole, failures)
-    return manifest.select(np.array(whole)), failures
+    return manifest.keep(np.array(whole)), failures
 
 
 def require_some(manifest: Manifest, rows: Sequence[int], failures: Sequence[tuple[str, str]]) -> None:
-    """Stop when hardly anything can be read."""
+    """Stop when hardly anything can be read, or nothing of some class."""
+    reasons = summarise_rows([reason for _, reason in failures])
     if len(rows) < len(manifest) / 2:
-        reasons = [reason for _, reason in failures]
         raise ManifestError(
             f"{len(failures)} files cannot be read, more than half of the clips. Repair them or leave them out.\n"
-            f"{summarise_rows(reasons)}"
+            f"{reasons}"
+        )
+    heard = {label for row in rows for label in manifest.table["labels"].iloc[row]}
+    lost = [label for label in manifest.vocabulary if label not in heard]
+    if lost:
+        raise ManifestError(
+            f"{manifest.root}: no clip with these labels can be read: {', '.join(lost)}. Repair them, or leave the "
+            f"labels out.\n{reasons}"
         )
 
 
