@@ -38,11 +38,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from earmark.models import frontend
-from earmark.models.frontend import AMIN, FactoredLogMel, FrontendConfig, LogMel, mel_filterbank
+from earmark.models.frontend import FactoredLogMel, FrontendConfig, LogMel, mel_filterbank
 
+AMIN = 1e-10  # librosa's
 CONFIGS = {
-    "16 kHz/512/160/64": FrontendConfig(16000, 512, 160, 64),
-    "32 kHz/1024/320/128": FrontendConfig(32000, 1024, 320, 128),
+    "16 kHz/512/160/64": FrontendConfig(16000, 512, 160, 64, amin=AMIN),
+    "32 kHz/1024/320/128": FrontendConfig(32000, 1024, 320, 128, amin=AMIN),
 }
 WINDOW_SECONDS, LONG_SECONDS, WINDOWS_PER_CALL = 10, 300, 4
 SCIPY_CHUNK = 128  # frames whose spectrum stays in the second cache

@@ -88,7 +88,7 @@ class Ended:
 
 def work_here(experiment, folds: Sequence[str], threads: int) -> workers.Worker:
     """What a worker's process does, in this one."""
-    path = experiment.run.logs / "worker.txt"
+    path = experiment.run.logs / f"worker_{'_'.join(folds)}.txt"
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         code = workers.main(str(experiment.run.folder), folds)

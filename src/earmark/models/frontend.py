@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from earmark.errors import ConfigError
 
-AMIN = 1e-10  # power below which everything is -100 dB, so that silence is finite
 MEL_SCALES = ("slaney", "htk")
 CLIPS_IN_CACHE = 2  # on a CPU, spectra of more clips leave the processor's cache and cost twice the time
 FRAMES_PER_PIECE = 64  # the tensors of one piece stay in the processor's second cache
@@ -47,6 +46,9 @@ class FrontendConfig:
     """Upper edge of the highest band, Hz; None is half the sample rate."""
     mel_scale: str = "slaney"
     """Scale on which the bands are evenly spaced: "slaney" (linear to 1 kHz, then logarithmic) or "htk"."""
+    amin: float = 1e-6
+    """Power below which all is silence. 1e-6 is -60 dB, some 90 dB below a full-scale tone: what 16 bits hold.
+    Lower, the digital silence around a sound would stand as far below quiet sound as quiet is below loud."""
 
     def __post_init__(self) -> None:
         self._require(self.sample_rate > 0, "sample_rate", "above 0 Hz")
@@ -56,6 +58,7 @@ class FrontendConfig:
         self._require(in_range, "hop_length", f"{shortest} to n_fft = {self.n_fft} samples")
         self._require(self.n_mels > 0, "n_mels", "at least 1 band")
         self._require(self.mel_scale in MEL_SCALES, "mel_scale", " or ".join(map(repr, MEL_SCALES)))
+        self._require(self.amin > 0, "amin", "a power above 0")
         nyquist = self.sample_rate / 2
         top = nyquist if self.fmax is None else self.fmax
         self._require(0 < top <= nyquist, "fmax", f"above 0, at most {nyquist:g} Hz")
@@ -128,8 +131,8 @@ def _hann(n_fft: int) -> np.ndarray:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
 
 
-def _decibels(power: Tensor) -> Tensor:
-    return torch.log(power.clamp(min=AMIN)) * (10 / math.log(10))
+def _decibels(power: Tensor, amin: float) -> Tensor:
+    return torch.log(power.clamp(min=amin)) * (10 / math.log(10))
 
 
 class LogMel(nn.Module):
@@ -154,7 +157,7 @@ class LogMel(nn.Module):
             waveform: (batch, samples), full scale ±1, at the config's sample rate.
 
         Returns:
-            (batch, 1, mels, frames) float32, dB against power 1.0, at least -100.
+            (batch, 1, mels, frames) float32, dB against power 1.0, at least that of `amin`.
         """
         together = CLIPS_IN_CACHE if waveform.device.type == "cpu" else len(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
@@ -172,7 +175,7 @@ class LogMel(nn.Module):
             return_complex=True,
         )
         power = spectrum.real.square() + spectrum.imag.square()
-        return _decibels(self.mel @ power)
+        return _decibels(self.mel @ power, self.config.amin)
 
     def exportable(self) -> FactoredLogMel:
         """The same numbers in the form that is fastest in ONNX Runtime."""
@@ -254,7 +257,7 @@ class FactoredLogMel(nn.Module):
             getattr(self, f"mel_{index}") @ power[:, start:stop]
             for index, (start, stop) in enumerate(self.mel_ranges)
         ]
-        return _decibels(torch.cat(blocks, dim=1))
+        return _decibels(torch.cat(blocks, dim=1), self.config.amin)
 
 
 def _choose_phases(config: FrontendConfig) -> int:

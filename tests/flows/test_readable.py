@@ -1,0 +1,138 @@
+"""`train` on data that is not as it should be: files that cannot be read, and sounds on both sides of a split."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+
+import pytest
+
+from earmark import audio
+from earmark.data.readers import read_manifest
+from earmark.errors import ManifestError
+from earmark.flows.run_config import DataConfig, defaults_for, resolve
+from earmark.flows.train import require_inner_splits
+from earmark.tagger import load_tagger
+
+FOREST = "model=forest"
+
+
+def cut(path):
+    """Leave the first half of a file: its header is whole, its sound is not."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.fixture
+def several(tmp_path, sound_of, write_table):
+    """A CSV of 12 clips with none to two of three labels each, two takes a group."""
+    rows = []
+    for number in range(12):
+        labels = (("low",), ("high", "noise"), ("noise",), ("low", "noise"), (), ("high",))[number % 6]
+        waveform = sum(sound_of(label, number) for label in labels or ("noise",)) / 2
+        audio.write(tmp_path / "wav" / f"{number}.flac", waveform, 8000)
+        rows.append([f"{number}.flac", ";".join(labels), f"source {number // 2}"])
+    return write_table(tmp_path / "labels.csv", ["filename", "labels", "group"], rows)
+
+
+def test_broken_files_are_rows_in_failures_and_the_rest_is_trained(train, several, tmp_path):
+    (tmp_path / "wav" / "3.flac").write_bytes(b"no sound")
+    cut(tmp_path / "wav" / "7.flac")
+    trained = train(several, tmp_path / "run", FOREST, audio_dir=tmp_path / "wav")
+    assert trained.n_failures == 2
+    assert trained.scorecard.n_clips == 10
+    with open(trained.run.failures, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == [str(tmp_path / "wav" / name) for name in ("3.flac", "7.flac")]
+    assert all(row["reason"] for row in rows)
+    left = set(read_manifest(trained.run.manifest).clip_ids)
+    assert len(left) == 10
+    assert not {"wav/3.flac", "wav/7.flac"} & left
+
+
+def test_several_labels_a_clip_and_groups_that_stay_whole(train, several, tmp_path):
+    trained = train(several, tmp_path / "run", FOREST, audio_dir=tmp_path / "wav")
+    manifest = read_manifest(trained.run.manifest)
+    assert trained.scorecard.multi_label
+    assert manifest.multi_label
+    folds_of = {(group, fold) for group, fold in zip(manifest.groups, manifest.folds, strict=True)}
+    assert len(folds_of) == 6
+    thresholds = load_tagger(trained.run.tagger).metadata.thresholds
+    assert all(0 < threshold < 1 for level in ("window", "clip") for threshold in thresholds[level])
+    assert "3 labels (several labels can hold at once)" in trained.run.card.read_text(encoding="utf-8")
+
+
+def test_a_forest_alone_is_trained_scored_and_shipped(train, folders, tmp_path):
+    trained = train(folders, tmp_path / "run", FOREST)
+    assert set(json.loads(trained.run.scorecard.read_text(encoding="utf-8"))["models"]) == {"forest"}
+    tagger = load_tagger(trained.run.tagger)
+    [tag] = tagger.tag(folders / "low" / "0.wav")
+    assert tag.label == "low"
+    assert "a random forest on log-mel statistics" in trained.run.card.read_text(encoding="utf-8")
+    assert trained.run.report.exists()
+
+
+def test_more_than_half_broken_stops_before_anything_is_made(train, make_folders, tmp_path):
+    folder = make_folders(tmp_path / "sounds", n_per_class=3)
+    for label in ("low", "noise"):
+        for number in range(3 if label == "low" else 2):
+            (folder / label / f"{number}.wav").write_bytes(b"")
+    with pytest.raises(ManifestError, match="5 files cannot be read, more than half of the clips") as caught:
+        train(folder, tmp_path / "run")
+    assert "low/0.wav: is empty" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_of_which_nothing_can_be_read_stops_even_given_folds(train, folders, write_table, tmp_path):
+    rows = [[f"{label}/{n}.wav", label, n % 2] for label in ("low", "high") for n in range(5)]
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound")
+    table = write_table(tmp_path / "t.csv", ["file", "label", "fold"], [*rows, [broken, "rare", 0]])
+    with pytest.raises(ManifestError, match="no clip with these labels can be read: rare"):
+        train(table, tmp_path / "run", FOREST, audio_dir=folders)
+
+
+@pytest.fixture
+def copies(tmp_path, make_folders):
+    """A folder per class, in one of which all files are copies of one."""
+    folder = make_folders(tmp_path / "sounds")
+    for number in range(1, 5):
+        shutil.copy(folder / "low" / "0.wav", folder / "low" / f"{number}.wav")
+    return folder
+
+
+def test_a_copy_in_another_fold_stops_the_run(train, copies, tmp_path):
+    with pytest.raises(ManifestError, match="1 leaks: the same sound would be trained on and held out"):
+        train(copies, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_leak_that_is_allowed_is_said_wherever_the_score_stands(train, copies, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "earmark"):
+        trained = train(copies, tmp_path / "run", FOREST, allow_leak=True)
+    said = "Leak: the same sound in several folds"
+    assert said in trained.run.card.read_text(encoding="utf-8")
+    assert any(note.startswith(said) for note in trained.scorecard.notes())
+    assert said in trained.run.report.read_text(encoding="utf-8")
+    assert "leak: the same sound in several folds" in caplog.text
+
+
+def test_given_folds_with_a_leak_go_on_and_say_so(train, copies, write_table, tmp_path, caplog):
+    rows = [[f"{label}/{n}.wav", label, n % 2] for label in ("low", "high", "noise") for n in range(5)]
+    table = write_table(tmp_path / "t.csv", ["file", "label", "fold"], rows)
+    with caplog.at_level(logging.WARNING, "earmark"):
+        trained = train(table, tmp_path / "run", FOREST, audio_dir=copies)
+    assert "leak: the same sound in several folds" in caplog.text
+    assert "Leak: the same sound in several folds" in trained.run.card.read_text(encoding="utf-8")
+    manifest = read_manifest(trained.run.manifest)
+    assert manifest.folds.tolist() == [row[2] for row in rows]
+
+
+def test_an_inner_split_that_cannot_be_made_stops_before_training(folders, settings, tmp_path):
+    config = resolve(defaults_for([8000], [0.8]), DataConfig(), None, [*settings, "validation_fraction=0.3"])
+    manifest = read_manifest(folders)
+    one_each = manifest.select([0, 1, 5, 6, 10, 11]).with_folds([0, 1] * 3)
+    with pytest.raises(ManifestError, match="no clips can be set aside to choose the epoch by"):
+        require_inner_splits(config, one_each)
+    require_inner_splits(config, manifest.with_folds([0, 1, 0, 1, 0] * 3))
