@@ -25,9 +25,7 @@ def functions(tree: ast.Module) -> list[ast.FunctionDef]:
 
 
 def test_no_file_has_400_lines(root):
-    files = [
-        path for folder in ("src", "tests", "benchmarks", "docs") for path in (root / folder).rglob("*.py")
-    ]
+    files = [path for folder in ("src", "tests", "benchmarks", "docs") for path in (root / folder).rglob("*.py")]
     assert len(files) > 30
     long = {str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {path: lines for path, lines in long.items() if lines >= MAX_FILE_LINES} == {}

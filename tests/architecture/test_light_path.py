@@ -94,9 +94,7 @@ def test_tagging_loads_nothing_heavy_where_it_is_installed(earmark, toy):
 
 
 def test_the_first_line_of_the_api_works_without_anything_heavy(python, toy):
-    done = python(
-        "import earmark; print(earmark.load_tagger('toy.tagger.onnx').tag('short.wav'))", blocked=HEAVY
-    )
+    done = python("import earmark; print(earmark.load_tagger('toy.tagger.onnx').tag('short.wav'))", blocked=HEAVY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

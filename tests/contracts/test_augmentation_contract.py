@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from earmark.augment.pipeline import AUGMENTATIONS, AugmentConfig, Augmentation
+from earmark.augment.pipeline import AUGMENTATIONS, Augmentation, AugmentConfig
 from earmark.lookup import lookup
 
 ARGUMENTS = {

@@ -23,6 +23,7 @@ class StderrLines(logging.Handler):
     """Prints each record as a line on whatever stderr is now, so that a progress bar can keep below it."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
         print(self.format(record), file=sys.stderr)
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from earmark.augment.pipeline import AugmentConfig
 from earmark.baselines import BASELINES
-from earmark.config import change, parse_assignments, read_yaml
+from earmark.config import change, keyword_options, parse_assignments, read_yaml
 from earmark.errors import ConfigError
-from earmark.lookup import did_you_mean
+from earmark.lookup import did_you_mean, lookup
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import MODELS
 from earmark.training.fit import PRECISIONS
+from earmark.training.losses import LOSSES
 from earmark.training.module import OptimConfig
 from earmark.windows import PADDINGS, POOLS, Framing
 
@@ -87,6 +88,7 @@ class RunConfig:
             "window.pool": (self.window.pool, POOLS),
             "precision": (self.precision, PRECISIONS),
             "ship": (self.ship, SHIPS),
+            "optim.loss": (self.optim.loss, ("", *LOSSES)),
         }
         for name, (value, known) in choices.items():
             if value not in known:
@@ -97,6 +99,8 @@ class RunConfig:
                 f"'{self.model}' is not a model{did_you_mean(self.model, known_models)}. "
                 f"Known: {', '.join(sorted(known_models))}."
             )
+        if self.model in MODELS:  # before anything is trained: does the family have these options?
+            keyword_options(lookup(MODELS, self.model, "model"), self.model_options, f"model_options of {self.model}")
         if not 0 < self.window.hop_seconds <= self.window.seconds:
             raise ConfigError(
                 f"window.hop_seconds: {self.window.hop_seconds:g} s would leave gaps between windows of "

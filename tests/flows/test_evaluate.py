@@ -1,0 +1,82 @@
+"""`evaluate`: any tagger file on labelled sounds it never saw."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from earmark import audio
+from earmark.data.readers import read_manifest
+from earmark.errors import EarmarkError, ManifestError
+from earmark.flows.evaluate import evaluate
+from earmark.tagger import load_tagger, score_files
+
+
+@pytest.fixture
+def unseen(tmp_path, sound_of):
+    """12 sounds that no run here was trained on, in a folder per class."""
+    for label in ("low", "high", "noise"):
+        for number in range(100, 104):
+            audio.write(tmp_path / "unseen" / label / f"{number}.wav", sound_of(label, number), 8000)
+    return tmp_path / "unseen"
+
+
+@pytest.fixture
+def forest(trained):
+    """The tagger of a fold's forest."""
+    return trained.run.fold(0, "forest").tagger
+
+
+def test_a_tagger_is_scored_on_what_it_never_saw(forest, unseen):
+    found = evaluate(forest, unseen)
+    assert found.failures == []
+    assert (found.scorecard.n_clips, found.scorecard.n_classes) == (12, 3)
+    score = found.scorecard.models["forest fold 0"]
+    assert score.metrics["accuracy"].value >= 0.75  # tones and noise: the forest knows them
+    again, _ = score_files(load_tagger(forest), read_manifest(unseen).clips())
+    np.testing.assert_array_equal(found.predictions.scores, again.scores)
+
+
+def test_labels_are_matched_by_name_not_by_place(forest, unseen):
+    shutil.rmtree(unseen / "high")
+    found = evaluate(forest, unseen)
+    assert set(found.scorecard.models["forest fold 0"].per_class) == {"high", "low", "noise"}
+    per_class = found.scorecard.models["forest fold 0"].per_class
+    assert [per_class[label]["n_clips"] for label in ("high", "low", "noise")] == [0, 4, 4]
+    assert per_class["low"]["recall"] >= 0.75
+
+
+def test_the_very_clips_it_was_trained_on_are_refused(trained, folders):
+    with pytest.raises(EarmarkError, match="is what tagger tones was trained on, so a score on it would say nothing"):
+        evaluate(trained.run.tagger, folders)
+
+
+def test_they_are_refused_too_beside_a_file_that_cannot_be_read(trained, folders, tmp_path):
+    shutil.copytree(folders, tmp_path / "sounds")
+    (tmp_path / "sounds" / "low" / "broken.wav").write_bytes(b"no sound")
+    with pytest.raises(EarmarkError, match="is what tagger tones was trained on"):
+        evaluate(trained.run.tagger, tmp_path / "sounds")
+
+
+def test_labels_it_does_not_know_are_refused(forest, unseen):
+    (unseen / "noise").rename(unseen / "hiss")
+    with pytest.raises(ManifestError, match=r"1 labels are not among the 3 expected(?s:.*)'hiss' \(4 clips\)"):
+        evaluate(forest, unseen)
+
+
+def test_files_that_cannot_be_read_are_told_and_the_rest_is_scored(forest, unseen):
+    (unseen / "low" / "100.wav").write_bytes(b"")
+    found = evaluate(forest, unseen)
+    assert found.scorecard.n_clips == 11
+    [(path, reason)] = found.failures
+    assert path == str(unseen / "low" / "100.wav")
+    assert "is empty" in reason
+
+
+def test_nothing_readable_is_an_error(forest, unseen):
+    for path in unseen.rglob("*.wav"):
+        path.write_bytes(b"")
+    with pytest.raises(EarmarkError, match=r"no clip can be read(?s:.*)is empty"):
+        evaluate(forest, unseen)

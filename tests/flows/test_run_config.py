@@ -1,0 +1,92 @@
+"""Settings of a run: what follows from the data, what overrides what, what is refused before anything is trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from earmark.config import change, read_yaml, to_yaml
+from earmark.errors import ConfigError
+from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+
+DEFAULTS = defaults_for([16000], [2.0])
+
+
+def settled(*settings: str, recipe=None) -> RunConfig:
+    return resolve(DEFAULTS, DataConfig("sounds"), recipe, settings)
+
+
+def test_the_rate_is_the_median_files_and_at_most_32_khz():
+    assert defaults_for([8000, 16000, 16000], [1.0]).frontend.sample_rate == 16000
+    assert defaults_for([44100, 48000], [1.0]).frontend.sample_rate == 32000
+
+
+@pytest.mark.parametrize(("seconds", "window"), [([0.2], 1.0), ([1.0, 2.34, 9.0], 2.3), ([60.0], 5.0)])
+def test_the_window_is_the_median_clip_between_1_and_5_s(seconds, window):
+    config = defaults_for([16000], seconds)
+    assert (config.window.seconds, config.window.hop_seconds) == (window, window / 2)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000])
+def test_transform_and_hop_last_about_32_and_10_ms_at_any_rate(rate):
+    frontend = defaults_for([rate], [1.0]).frontend
+    assert frontend.n_fft / rate == pytest.approx(0.032, rel=0.5)
+    assert frontend.hop_length / rate == pytest.approx(0.010, rel=0.25)
+
+
+def test_settings_go_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("optim:\n  epochs: 7\n  batch_size: 4\nmodel: tiny_cnn\n", encoding="utf-8")
+    config = settled("optim.epochs=9", recipe=recipe)
+    assert (config.optim.epochs, config.optim.batch_size, config.model) == (9, 4, "tiny_cnn")
+    assert config.optim.learning_rate == RunConfig().optim.learning_rate
+    assert config.data.path == "sounds"
+
+
+def test_a_window_changed_alone_takes_its_hop_with_it():
+    assert settled("window.seconds=0.8").window.hop_seconds == 0.4
+    assert settled("window.seconds=0.8", "window.hop_seconds=0.2").window.hop_seconds == 0.2
+
+
+def test_the_windows_in_samples():
+    framing = settled("window.seconds=0.5", "window.padding=zeros").framing
+    assert (framing.sample_rate, framing.window_samples, framing.hop_samples) == (16000, 8000, 4000)
+    assert framing.padding == "zeros"
+
+
+def test_a_written_run_config_reads_back_equal(tmp_path):
+    config = settled("model=tiny_cnn", "model_options.width=8", "optim.learning_rate=3e-4", "ship=ensemble")
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert change(RunConfig(), read_yaml(path), "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("optim.epoch=3", r"--set: optim: 'epoch' is not a setting \(did you mean 'epochs'\?\)"),
+        ("optim.epochs=many", "epochs: expected a int, found 'many'"),
+        ("model=se_cn", r"'se_cn' is not a model \(did you mean 'se_cnn'\?\)"),
+        ("model_options.chanels=8", r"model_options of se_cnn: 'chanels' is not an option .did you mean 'channels'"),
+        ("optim.loss=bse", "optim.loss: 'bse' is none of"),
+        ("window.padding=mirror", "window.padding: 'mirror' is none of zeros, repeat"),
+        ("window.pool=median", "window.pool: 'median' is none of"),
+        ("precision=double", "precision: 'double' is none of"),
+        ("ship=all", "ship: 'all' is none of refit, ensemble"),
+        ("window.hop_seconds=3", "window.hop_seconds: 3 s would leave gaps between windows of 2 s"),
+        ("window.hop_seconds=0", "would leave gaps"),
+        ("window.seconds=0.02", "window.seconds: 0.02 s is shorter than one transform of 512 samples at 16000 Hz"),
+        ("validation_fraction=0.95", "validation_fraction: 0.95 is not between 0 and 0.9"),
+        ("validation_fraction=-0.1", "validation_fraction: -0.1 is not between"),
+        ("optim.epochs=0", "at least one epoch and two clips a batch are needed"),
+        ("optim.batch_size=1", "at least one epoch and two clips a batch are needed"),
+        ("frontend.fmax=20000", "fmax"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        settled(setting)
+
+
+def test_settings_name_only_what_stands_in_the_tables():
+    with pytest.raises(ConfigError, match="'os:system' is not a model"):
+        settled("model=os:system")

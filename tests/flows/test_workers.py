@@ -1,0 +1,85 @@
+"""Folds in processes of their own: what the one that started them makes of how they end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from earmark.audio.cache import Cache
+from earmark.data.readers import read_manifest
+from earmark.errors import EarmarkError, RunError
+from earmark.flows.experiment import Experiment
+from earmark.flows.workers import load_experiment, train_folds
+from earmark.run import Run
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-in for a worker is a shell script")
+
+
+@pytest.fixture
+def experiment(trained, tmp_path) -> Experiment:
+    """The trained run's settings and rows, of which nothing is done yet in a new folder."""
+    done = load_experiment(trained.run)
+    return Experiment(Run(tmp_path / "run"), done.config, done.manifest, Cache(tmp_path / "cache"), progress=False)
+
+
+@pytest.fixture
+def become(tmp_path, monkeypatch):
+    """Let workers be a shell script; its words are -m, the module, the run's folder and the folds."""
+
+    def run(script: str) -> None:
+        path = tmp_path / "worker.sh"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return run
+
+
+def test_a_worker_that_breaks_is_an_error_with_its_log(experiment, become):
+    become("echo first; echo 'MemoryError: too much'; exit 3")
+    with pytest.raises(RunError, match=r"training broke off with exit code 3 \(MemoryError: too much\)") as caught:
+        train_folds(experiment, [0, 1])
+    log = Path(str(caught.value).partition(":")[0])
+    assert log.read_text() == "first\nMemoryError: too much\n"
+
+
+def test_what_a_worker_says_is_the_users_is_passed_on(experiment, become):
+    become("echo 'working'; echo 'dog.wav: is empty. Fetch it again.'; exit 2")
+    with pytest.raises(EarmarkError, match=r"^dog\.wav: is empty\. Fetch it again\.$"):
+        train_folds(experiment, [0])
+
+
+def test_an_interrupted_worker_interrupts(experiment, become):
+    become("exit 130")
+    with pytest.raises(KeyboardInterrupt):
+        train_folds(experiment, [0])
+
+
+def test_one_that_fails_ends_the_others(experiment, become, tmp_path):
+    become(f'if [ "$4" = 0 ]; then sleep 0.5; exit 3; fi; echo $$ > {tmp_path}/pid; exec sleep 60')
+    began = time.monotonic()
+    with pytest.raises(RunError, match="training broke off with exit code 3"):
+        train_folds(experiment, [0, 1], jobs=2)
+    assert time.monotonic() - began < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_each_worker_has_its_share_of_the_folds_and_of_the_cores(experiment, become, tmp_path):
+    become(f'echo "$4 $5 $6 $OMP_NUM_THREADS" >> {tmp_path}/shares')
+    train_folds(experiment, [0, 1, 2, 3, 4, "refit"], jobs=2)
+    threads = str(max(1, (os.cpu_count() or 1) // 2))
+    shares = sorted((tmp_path / "shares").read_text().splitlines())
+    assert shares == [f"0 2 4 {threads}", f"1 3 refit {threads}"]
+
+
+def test_folds_that_are_done_start_nothing(trained, become, tmp_path):
+    become("exit 3")
+    done = load_experiment(trained.run)
+    train_folds(done, [0, 1, "refit"])
+    assert done.manifest == read_manifest(trained.run.manifest)
+    assert done.config.optim.epochs == 2
