@@ -16,6 +16,7 @@ OPTIONAL = {
     "jinja2": ("jinja2", "train"),
     "lightning": ("lightning", "train"),
     "onnx": ("onnx", "train"),
+    "onnx_ir": ("onnx-ir", "train"),
     "onnxscript": ("onnxscript", "train"),
     "pandas": ("pandas", "train"),
     "scipy": ("scipy", "train"),

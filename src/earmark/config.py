@@ -57,7 +57,12 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         inner = settings
         for section in sections:
             inner = inner.setdefault(section, {})
-        inner[key] = yaml.load(value, Loader=yaml.BaseLoader) if value.strip() else value
+            if not isinstance(inner, dict):
+                raise ConfigError(f"--set {assignment}: '{section}' was given a value before. Give one or the other.")
+        try:
+            inner[key] = yaml.load(value, Loader=yaml.BaseLoader) if value.strip() else value
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {assignment}: the value cannot be read. A list is written [a, b].") from error
     return settings
 
 
@@ -115,6 +120,16 @@ def _scalar(value: Any, kind: type, where: str) -> Any:
         return kind(value)
     except ValueError as error:
         raise ConfigError(f"{where}: expected a {kind.__name__}, found '{value}'.") from error
+
+
+def require(holds: bool, name: str, value: Any, expected: str) -> None:
+    """Refuse a setting whose value makes no sense.
+
+    Raises:
+        ConfigError: `holds` is false.
+    """
+    if not holds:
+        raise ConfigError(f"{name}: found {value}, expected {expected}.")
 
 
 def keyword_options(function: Any, options: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -5,8 +5,10 @@ This is the only place that pads. docs/tagger-file.md specifies the same rules f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -25,6 +27,15 @@ class Window:
     samples: np.ndarray
     start: int
     stop: int
+
+
+def samples(seconds: float, sample_rate: int) -> int:
+    """Seconds in samples, halves up: languages differ in how they round a half, this does not.
+
+    >>> samples(1.3, 11025)
+    14333
+    """
+    return math.floor(seconds * sample_rate + 0.5)
 
 
 def window_starts(n_samples: int, window_samples: int, hop_samples: int) -> np.ndarray:
@@ -57,6 +68,7 @@ def frame(waveform: np.ndarray, window_samples: int, hop_samples: int, padding: 
     """All windows of a waveform in memory: float32 (windows, window_samples); of no samples, none."""
     if len(waveform) == 0:
         return np.zeros((0, window_samples), dtype=np.float32)
+    waveform = np.asarray(waveform, dtype=np.float32)
     if len(waveform) < window_samples:
         return pad(waveform, window_samples, padding)[None]
     starts = window_starts(len(waveform), window_samples, hop_samples)
@@ -75,6 +87,12 @@ class Framing:
     def cut(self, waveform: np.ndarray) -> np.ndarray:
         """All windows of a waveform in memory, (windows, window_samples)."""
         return frame(waveform, self.window_samples, self.hop_samples, self.padding)
+
+    def pieces(self, waveform: np.ndarray, n_windows: int) -> Iterator[np.ndarray]:
+        """The same windows, at most n_windows at a time: those of an hour would not fit into memory."""
+        windows = frame_stream([waveform], self.window_samples, self.hop_samples, self.padding)
+        while some := [window.samples for window in islice(windows, n_windows)]:
+            yield np.stack(some)
 
 
 def frame_stream(

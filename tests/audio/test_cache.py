@@ -250,3 +250,11 @@ def test_two_processes_may_fill_the_same_cache(sound, make_tone, cache, no_decod
     no_decoding()
     for path in paths:
         np.testing.assert_array_equal(cache.waveform(path, RATE), audio.load(path, RATE).astype(np.float16))
+
+
+def test_the_size_limit_can_be_set_from_outside(tmp_path, monkeypatch):
+    monkeypatch.setenv("EARMARK_CACHE_GB", "0.5")
+    assert Cache(tmp_path).max_bytes == 500_000_000
+    monkeypatch.setenv("EARMARK_CACHE_GB", "much")
+    with pytest.raises(ConfigError, match="EARMARK_CACHE_GB: found 'much', expected a number of gigabytes"):
+        Cache(tmp_path)

@@ -97,8 +97,9 @@ def test_select_keeps_order_and_vocabulary_and_takes_masks():
     assert first.multi_label
 
 
-def test_content_hash_follows_labels_and_regions_but_not_folds_or_root():
+def test_content_hash_follows_sounds_labels_and_regions_but_not_names_order_folds_or_root():
     manifest = _manifest()
+    hashes = {path: f"content of {path}" for path in manifest.table["path"]}
     same = Manifest.build(
         Path("moved"),
         manifest.table["path"],
@@ -106,9 +107,12 @@ def test_content_hash_follows_labels_and_regions_but_not_folds_or_root():
         starts=[0, 2, 0],
         ends=[1, 3, math.nan],
     )
-    assert manifest.with_folds(np.arange(3)).content_hash() == manifest.content_hash() == same.content_hash()
-    assert _manifest(labels=[("x",), ("y",), ("x",)]).content_hash() != manifest.content_hash()
-    assert _manifest(ends=[1.5, 3, math.nan]).content_hash() != manifest.content_hash()
+    found = manifest.content_hash(hashes)
+    assert manifest.with_folds(np.arange(3)).content_hash(hashes) == found == same.content_hash(hashes)
+    assert manifest.select(np.array([2, 0, 1])).content_hash(hashes) == found
+    assert _manifest(labels=[("x",), ("y",), ("x",)]).content_hash(hashes) != found
+    assert _manifest(ends=[1.5, 3, math.nan]).content_hash(hashes) != found
+    assert manifest.content_hash({**hashes, manifest.table["path"][0]: "other sound"}) != found
 
 
 def test_manifests_that_differ_in_any_column_are_not_equal():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from earmark import audio
 from earmark.flows import workers
@@ -86,9 +87,9 @@ class Ended:
         """Nothing is left to wait for."""
 
 
-def work_here(experiment, folds: Sequence[str], threads: int) -> workers.Worker:
+def work_here(experiment, folds: Sequence[str], number: int) -> workers.Worker:
     """What a worker's process does, in this one."""
-    path = experiment.run.logs / f"worker_{'_'.join(folds)}.txt"
+    path = experiment.run.logs / f"worker_{number}.txt"
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         code = workers.main(str(experiment.run.folder), folds)
@@ -101,12 +102,16 @@ def small(cache_folder) -> Callable[[], contextlib.AbstractContextManager]:
 
     @contextlib.contextmanager
     def patched() -> Iterator[None]:
+        threads = torch.get_num_threads()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("EARMARK_CACHE", str(cache_folder))
             patch.setattr("earmark.baselines.forest.N_TREES", 20)
             patch.setattr(workers, "_start", work_here)
             patch.setattr(workers, "_stop_when_orphaned", lambda: None)
-            yield
+            try:
+                yield
+            finally:
+                torch.set_num_threads(threads)
 
     return patched
 

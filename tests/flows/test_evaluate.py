@@ -53,6 +53,15 @@ def test_the_very_clips_it_was_trained_on_are_refused(trained, folders):
         evaluate(trained.run.tagger, folders)
 
 
+def test_they_are_refused_too_under_other_names(trained, folders, tmp_path):
+    for label in ("low", "high", "noise"):
+        (tmp_path / "renamed" / label).mkdir(parents=True)
+        for path in (folders / label).iterdir():
+            shutil.copy(path, tmp_path / "renamed" / label / f"other {path.name}")
+    with pytest.raises(EarmarkError, match="is what tagger tones was trained on"):
+        evaluate(trained.run.tagger, tmp_path / "renamed")
+
+
 def test_they_are_refused_too_beside_a_file_that_cannot_be_read(trained, folders, tmp_path):
     shutil.copytree(folders, tmp_path / "sounds")
     (tmp_path / "sounds" / "low" / "broken.wav").write_bytes(b"no sound")

@@ -75,16 +75,24 @@ def test_a_written_run_config_reads_back_equal(tmp_path):
         ("window.hop_seconds=3", "window.hop_seconds: 3 s would leave gaps between windows of 2 s"),
         ("window.hop_seconds=0", "would leave gaps"),
         ("window.seconds=0.02", "window.seconds: 0.02 s is shorter than one transform of 512 samples at 16000 Hz"),
-        ("validation_fraction=0.95", "validation_fraction: 0.95 is not between 0 and 0.9"),
-        ("validation_fraction=-0.1", "validation_fraction: -0.1 is not between"),
-        ("optim.epochs=0", "at least one epoch and two clips a batch are needed"),
-        ("optim.batch_size=1", "at least one epoch and two clips a batch are needed"),
+        ("validation_fraction=0.6", "validation_fraction: found 0.6, expected 0 to 0.5"),
+        ("optim.epochs=0", "optim.epochs: found 0, expected 1 or more"),
+        ("optim.batch_size=1", "optim.batch_size: found 1, expected 2 or more"),
+        ("augment.gain_db=-3", "augment.gain_db: found -3.0, expected 0 to 60 dB"),
+        ("data.n_folds=1", "data.n_folds: found 1, expected 2 or more"),
+        ("data.path=elsewhere", "--set: data.path is not a setting; the data is the command's first argument"),
+        ("optim.epochs=[1", "--set optim.epochs=.1: the value cannot be read. A list is written"),
         ("frontend.fmax=20000", "fmax"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(setting, message):
     with pytest.raises(ConfigError, match=message):
         settled(setting)
+
+
+def test_a_section_is_no_value():
+    with pytest.raises(ConfigError, match="--set optim.epochs=3: 'optim' was given a value before"):
+        settled("optim=3", "optim.epochs=3")
 
 
 def test_settings_name_only_what_stands_in_the_tables():

@@ -19,6 +19,7 @@ from earmark.errors import ConfigError, RunError
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.run import FoldFolder
+from earmark.training.callbacks import RunningMean
 from earmark.training.fit import fit, restore
 from earmark.training.module import OptimConfig
 from earmark.windows import Framing
@@ -79,9 +80,9 @@ def test_stopping_and_going_on_equals_never_stopping(tones, cache, tmp_path, ema
 
 
 def test_running_mean_of_the_weights_differs_from_the_last_weights(tones, cache, tmp_path):
-    plain = run_fit(tones, cache, tmp_path / "plain")
+    plain = run_fit(tones, cache, tmp_path / "plain", optim=dataclasses.replace(OPTIM, ema_decay=0.0))
     averaged = run_fit(tones, cache, tmp_path / "ema", optim=dataclasses.replace(OPTIM, ema_decay=0.9))
-    assert not torch.allclose(weights(plain), weights(averaged))
+    assert not torch.equal(weights(plain), weights(averaged))
 
 
 def test_without_validation_the_last_epoch_is_taken(tones, cache, tmp_path):
@@ -94,6 +95,24 @@ def test_best_epoch_is_the_one_with_the_best_validation_score(tones, cache, tmp_
     scores = [row["validation_score"] for row in FoldFolder(tmp_path).read_history()]
     assert result.n_epochs == 1 + int(np.argmax(scores))
     assert result.validation_score == max(scores)
+
+
+def test_training_stops_when_patience_ends_and_keeps_the_best_epoch(tones, cache, tmp_path):
+    optim = dataclasses.replace(OPTIM, epochs=9, learning_rate=1e-12, patience=2)  # nothing gets better
+    result = run_fit(tones, cache, tmp_path, validation=tones, optim=optim)
+    rows = FoldFolder(tmp_path).read_history()
+    best = int(np.argmax([row["validation_score"] for row in rows]))
+    assert len(rows) == best + 1 + optim.patience < optim.epochs
+    assert result.n_epochs == best + 1
+
+
+def test_patience_counts_on_after_a_stop(tones, cache, tmp_path):
+    optim = dataclasses.replace(OPTIM, epochs=9, learning_rate=1e-12, patience=2)
+    run_fit(tones, cache, tmp_path / "whole", validation=tones, optim=optim)
+    run_fit(tones, cache, tmp_path / "parts", validation=tones, optim=optim, stop_after=2)
+    run_fit(tones, cache, tmp_path / "parts", validation=tones, optim=optim)
+    whole, parts = (FoldFolder(tmp_path / name).read_history() for name in ("whole", "parts"))
+    assert [row["epoch"] for row in parts] == [row["epoch"] for row in whole]
 
 
 def test_restore_gives_the_trained_weights(tones, cache, tmp_path):
@@ -169,3 +188,14 @@ def test_a_killed_process_resumes_to_the_same_weights(tones, cache, tmp_path, ho
     resumed = run_fit(tones, cache, folder, optim=optim)
     whole = run_fit(tones, cache, tmp_path / "whole", optim=optim)
     assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_the_running_mean_forgets_the_start_within_a_few_steps_and_then_keeps_its_decay():
+    mean, current = [torch.tensor([0.0])], [torch.tensor([1.0])]
+    update = RunningMean(0.99, torch.device("cpu"))._kwargs["multi_avg_fn"]
+    for step in range(1, 12):
+        update(mean, current, step)
+    assert mean[0] > 0.99
+    mean[0].zero_()
+    update(mean, current, torch.tensor(10_000))
+    assert mean[0] == pytest.approx(0.01)

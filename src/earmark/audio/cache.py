@@ -22,7 +22,6 @@ from earmark.audio.probe import require_file
 from earmark.errors import AudioError, ConfigError, RunError
 from earmark.run import write_atomically
 
-DEFAULT_BYTES = 20 * 10**9
 ENTRY_SUFFIX = ".v1.npy"  # raise the number when decoding changes
 FLOAT16_MAX = 65_504.0
 SETTLED_SECONDS = 2.0  # a file changed more recently than this may change again without its time showing it
@@ -39,6 +38,19 @@ def default_folder() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "earmark"
+
+
+def default_bytes() -> int:
+    """$EARMARK_CACHE_GB in bytes, else 20 GB.
+
+    Raises:
+        ConfigError: the variable is no number.
+    """
+    given = os.environ.get("EARMARK_CACHE_GB", "20")
+    try:
+        return int(float(given) * 1e9)
+    except ValueError as error:
+        raise ConfigError(f"EARMARK_CACHE_GB: found '{given}', expected a number of gigabytes. Correct it.") from error
 
 
 def content_hash(path: str | Path) -> str:
@@ -67,9 +79,9 @@ class Cache:
             has given out.
     """
 
-    def __init__(self, folder: str | Path | None = None, max_bytes: int = DEFAULT_BYTES):
+    def __init__(self, folder: str | Path | None = None, max_bytes: int | None = None):
         self.folder = Path(folder) if folder else default_folder()
-        self.max_bytes = max_bytes
+        self.max_bytes = default_bytes() if max_bytes is None else max_bytes
         self._bytes: int | None = None  # of all entries, once counted
         self._in_use: set[str] = set()
         self._known: dict[str, tuple[int, int, str]] | None = None  # path → size, mtime_ns, content hash

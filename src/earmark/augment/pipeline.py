@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from earmark.augment.mixing import Mixup
 from earmark.augment.spectrogram import Equalise, Mask, Warp
 from earmark.augment.waveform import Gain, Roll
+from earmark.config import require
 
 AUGMENTATIONS = {
     "roll": "earmark.augment.waveform:Roll",
@@ -46,6 +47,15 @@ class AugmentConfig:
     mask_mel: float = 0.15
     mask_time: float = 0.15
     off_for_last: int = 0
+
+    def __post_init__(self):
+        for name in ("mixup_probability", "warp_shift", "mask_mel", "mask_time"):
+            require(0 <= getattr(self, name) <= 1, f"augment.{name}", getattr(self, name), "0 to 1")
+        for name in ("gain_db", "equalise_db"):
+            require(0 <= getattr(self, name) <= 60, f"augment.{name}", getattr(self, name), "0 to 60 dB")
+        for name in ("warp_time", "warp_mel", "mixup_alpha"):
+            require(0 <= getattr(self, name) <= 2, f"augment.{name}", getattr(self, name), "0 to 2")
+        require(self.off_for_last >= 0, "augment.off_for_last", self.off_for_last, "0 or more epochs")
 
 
 class Augmentation(nn.Module):

@@ -16,6 +16,8 @@ from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.windows import Framing
 
 N_TREES = 300
+MAX_LEAF_VALUES = 10**8  # of all trees and classes together, under 1 GB; sets of a few thousand clips stay below
+WINDOWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class FeatureGraph:
         """Features of every window of every clip."""
         values, clips = [], []
         for number in range(len(audio)):
-            windows = self.framing.cut(audio[number])
-            values.append(self(windows))
-            clips.append(np.full(len(windows), number))
+            for windows in self.framing.pieces(audio[number], WINDOWS_AT_ONCE):
+                values.append(self(windows))
+                clips.append(np.full(len(windows), number))
         return WindowFeatures(np.concatenate(values), np.concatenate(clips))
 
 
@@ -63,7 +65,14 @@ def fit_forest(features: WindowFeatures, targets: np.ndarray, clips: np.ndarray,
     rows = np.flatnonzero(np.isin(features.clips, clips))
     owners = features.clips[rows]
     weights = 1.0 / np.bincount(owners, minlength=len(targets))[owners]
-    forest = RandomForestRegressor(N_TREES, max_features="sqrt", random_state=seed, n_jobs=-1)
+    most_leaves = MAX_LEAF_VALUES // (N_TREES * targets.shape[1])
+    forest = RandomForestRegressor(
+        N_TREES,
+        max_features="sqrt",
+        max_leaf_nodes=most_leaves if most_leaves < len(rows) else None,
+        random_state=seed,
+        n_jobs=-1,
+    )
     return forest.fit(features.values[rows], targets[owners], sample_weight=weights)
 
 

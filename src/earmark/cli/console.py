@@ -5,18 +5,26 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from earmark.run import to_json
 
 if TYPE_CHECKING:
     from earmark.evaluation.scorecard import Scorecard
 
-output = Console(highlight=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDE = 1000  # of lines that no terminal shows: nothing in a file or a pipe is cut to a width
+
+
+def _console(stream: TextIO) -> Console:
+    return Console(file=stream, highlight=False, markup=False, soft_wrap=True, width=None if stream.isatty() else WIDE)
+
+
+output = _console(sys.stdout)
+messages = _console(sys.stderr)
 
 
 class StderrLines(logging.Handler):
@@ -48,9 +56,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     for number, name in enumerate(header):
         table.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
-    # Where stdout is no terminal nothing is cut to its width.
-    output.print(table, width=None if output.is_terminal else 1000)
+        table.add_row(*map(Text, row))
+    output.print(table)
 
 
 def print_scorecard(scorecard: Scorecard) -> None:
@@ -60,4 +67,4 @@ def print_scorecard(scorecard: Scorecard) -> None:
     print_table(header, rows, f"{scorecard.n_clips} clips, {scorecard.n_classes} classes")
     output.print()
     for note in scorecard.notes():
-        output.print(note, markup=False)
+        output.print(note)

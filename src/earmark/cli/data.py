@@ -25,9 +25,10 @@ def check(
     """
     from earmark.data.check import check as run_check
     from earmark.data.readers import read_manifest
+    from earmark.tagger.tag_files import default_threads
 
     show_log()
-    result = run_check(read_manifest(data, audio_dir=audio_dir), threads=2)
+    result = run_check(read_manifest(data, audio_dir=audio_dir), threads=default_threads())
     if as_json:
         print_json(result.to_json())
     else:
@@ -47,7 +48,7 @@ def describe(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def clear_cache() -> None:
+def clear_cache(as_json: Annotated[bool, typer.Option("--json", help="Print what was freed as JSON.")] = False) -> None:
     """Delete the decoded sounds. They are made again when needed.
 
     Example:
@@ -57,4 +58,8 @@ def clear_cache() -> None:
     from earmark.audio.cache import Cache
 
     cache = Cache()
-    output.print(f"{cache.clear() / 1e6:.1f} MB freed in {cache.folder}", markup=False)
+    freed = cache.clear()
+    if as_json:
+        print_json({"freed_bytes": freed, "folder": str(cache.folder)})
+    else:
+        output.print(f"{freed / 1e6:.1f} MB freed in {cache.folder}")

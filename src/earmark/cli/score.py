@@ -34,9 +34,9 @@ def evaluate(
     else:
         print_scorecard(evaluated.scorecard)
     if evaluated.failures:
-        messages.print(f"{len(evaluated.failures)} files could not be read:", markup=False)
+        messages.print(f"{len(evaluated.failures)} files could not be read:")
         for path, reason in evaluated.failures:
-            messages.print(f"  {path}: {reason}", markup=False)
+            messages.print(f"  {path}: {reason}")
         raise typer.Exit(1)
 
 
@@ -52,4 +52,4 @@ def report(
     from earmark.report.report import write_report
 
     show_log()
-    output.print(str(write_report(run)), markup=False)
+    output.print(str(write_report(run)))

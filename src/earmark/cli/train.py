@@ -67,7 +67,7 @@ def demo(
     if not as_json:
         output.print(f"\nTags of {shown.recording}:")
         for tag in shown.tags:
-            output.print(f"  {tag.start:5.1f} to {tag.end:5.1f} s  {tag.label}  {tag.score:.2f}", markup=False)
+            output.print(f"  {tag.start:5.1f} to {tag.end:5.1f} s  {tag.label}  {tag.score:.2f}")
     show_trained(shown.trained, as_json)
 
 
@@ -78,7 +78,7 @@ def show_trained(trained, as_json: bool) -> None:
         print_json(trained.scorecard.to_dict())
     else:
         print_scorecard(trained.scorecard)
-        output.print(f"\ntagger  {run.tagger}\nreport  {run.report}\ncard    {run.card}", markup=False)
+        output.print(f"\ntagger  {run.tagger}\nreport  {run.report}\ncard    {run.card}")
     if trained.n_failures:
-        messages.print(f"{trained.n_failures} files could not be read and were left out: {run.failures}", markup=False)
+        messages.print(f"{trained.n_failures} files could not be read and were left out: {run.failures}")
         raise typer.Exit(1)

@@ -9,7 +9,10 @@ from earmark.data.manifest import Manifest
 
 
 class ClipAudio:
-    """The waveforms of a manifest's clips, float32 (samples,), read from the cache one clip at a time."""
+    """The waveforms of a manifest's clips (samples,), as the cache holds them: float16 memory maps.
+
+    An hour is slow to convert: slice first what is needed, and make that float32.
+    """
 
     def __init__(self, manifest: Manifest, cache: Cache, sample_rate: int):
         self.clips = manifest.clips()
@@ -21,5 +24,4 @@ class ClipAudio:
 
     def __getitem__(self, index: int) -> np.ndarray:
         clip = self.clips[index]
-        stored = self.cache.waveform(clip.path, self.sample_rate, clip.start, clip.end)
-        return np.asarray(stored, dtype=np.float32)
+        return self.cache.waveform(clip.path, self.sample_rate, clip.start, clip.end)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -81,12 +82,18 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
         )
 
 
-def hash_contents(manifest: Manifest, threads: int = 1) -> dict[str, str]:
-    """Content hash of each file by the manifest's path; files that cannot be read are left out."""
+def hash_contents(
+    manifest: Manifest, threads: int = 1, hash_file: Callable[[Path], str] = content_hash
+) -> dict[str, str]:
+    """Content hash of each file by the manifest's path; files that cannot be read are left out.
+
+    Args:
+        hash_file: `Cache.content_hash` spares reading what the cache has hashed before.
+    """
 
     def hash_or_none(path: str) -> str | None:
         try:
-            return content_hash(manifest.root / path)
+            return hash_file(manifest.root / path)
         except AudioError:
             return None
 

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,11 +189,18 @@ class Manifest:
             )
         return replace(self, vocabulary=vocabulary)
 
-    def content_hash(self) -> str:
-        """Hex digest of which clips have which labels, whatever their folds, their groups and `root`."""
-        columns = (self.table[name].tolist() for name in ("clip_id", "start", "end", "labels"))
-        rows = [[name, start, end, sorted(labels)] for name, start, end, labels in zip(*columns, strict=True)]
-        return hashlib.sha256(to_json(rows).encode()).hexdigest()
+    def content_hash(self, file_hashes: Mapping[str, str]) -> str:
+        """Hex digest of which sounds have which labels, whatever their names, order, folds and groups.
+
+        Args:
+            file_hashes: content hash of each file by the manifest's path (`leakage.hash_contents`).
+        """
+        columns = (self.table[name].tolist() for name in ("path", "start", "end", "labels"))
+        rows = [
+            to_json([file_hashes.get(path, path), start, end, sorted(labels)])
+            for path, start, end, labels in zip(*columns, strict=True)
+        ]
+        return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
         """Write a CSV from which `read_manifest` reads an equal manifest.

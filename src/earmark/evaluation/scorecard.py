@@ -18,6 +18,7 @@ from earmark.evaluation.metrics import METRICS, TITLES, check, nanmean
 from earmark.lookup import lookup
 from earmark.run import write_json
 
+LEAK = "Leak: "  # how a remark begins that says what stands on both sides
 MULTI_LABEL_METRICS = ("lwlrap", "map_macro", "map_micro", "roc_auc")
 SINGLE_LABEL_METRICS = ("accuracy", *MULTI_LABEL_METRICS)
 
@@ -92,6 +93,11 @@ class Scorecard:
     best: str
     comparisons: tuple[Comparison, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def has_leaks(self) -> bool:
+        """Whether a model may have known a sound that it was scored on."""
+        return any(remark.startswith(LEAK) for remark in self.remarks)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows for a table: one row per model, best first, one column per metric."""

@@ -60,8 +60,8 @@ def score_held_out(experiment: Experiment, folder: FoldFolder, held_out: Manifes
     Raises:
         EarmarkError: a clip cannot be read any more.
     """
-    tagger = load_tagger(folder.tagger, threads=torch.get_num_threads())
-    predictions, failures = score_files(tagger, held_out.clips(), level="window")
+    threads = torch.get_num_threads()  # a worker beside others has one, the parent all
+    predictions, failures = score_files(load_tagger(folder.tagger), held_out.clips(), level="window", threads=threads)
     if failures:
         rows = [f"{failure.clip.path}: {failure.error}" for failure in failures]
         raise EarmarkError(f"{len(rows)} clips could be read before, but not now.\n{summarise_rows(rows)}")

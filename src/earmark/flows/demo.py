@@ -26,12 +26,13 @@ class Demo:
     tags: list[Tag]
 
 
-def demo(folder: Path, *, seed: int = 0, progress: bool = True) -> Demo:
+def demo(folder: Path | str, *, seed: int = 0, progress: bool = True) -> Demo:
     """Make a labelled sound set, check it, train, score and report, and tag a new recording.
 
     Args:
         folder: gets sounds/, run/ and recording.wav; given again, what is there is kept and finished.
     """
+    folder = Path(folder)
     log.info("making sounds in %s", folder / "sounds")
     labels = make_dataset(folder / "sounds", seed=seed)
     found = check(labels)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.data.manifest import Manifest
+from earmark.data.leakage import hash_contents
 from earmark.data.readers import read_manifest
 from earmark.errors import EarmarkError, summarise_rows
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.predictions import Predictions
-from earmark.tagger.tag_files import score_files
+from earmark.tagger.tag_files import default_threads, score_files
 from earmark.tagger.tagger import Tagger, load_tagger
 
 log = logging.getLogger("earmark")
@@ -28,7 +28,7 @@ class Evaluated:
     failures: list[tuple[str, str]]
 
 
-def evaluate(tagger: Path, data: Path, *, audio_dir: Path | None = None) -> Evaluated:
+def evaluate(tagger: Path | str, data: Path | str, *, audio_dir: Path | str | None = None) -> Evaluated:
     """Score a tagger file on labelled data.
 
     Args:
@@ -37,19 +37,21 @@ def evaluate(tagger: Path, data: Path, *, audio_dir: Path | None = None) -> Eval
         audio_dir: where the table's files are, if not beside it.
 
     Raises:
-        ManifestError: the data has labels that the tagger does not know, or is the data it was trained on.
-        EarmarkError: no clip can be read.
+        ManifestError: the data has labels that the tagger does not know.
+        EarmarkError: the data is what it was trained on, or no clip can be read.
     """
-    opened = load_tagger(tagger, threads=2)
+    data, audio_dir = Path(data), Path(audio_dir) if audio_dir else None
+    opened = load_tagger(tagger)
     manifest = read_manifest(data, audio_dir=audio_dir).with_vocabulary(opened.labels)
-    require_unseen(opened, manifest, data)
+    hashes = hash_contents(manifest, default_threads())
+    require_unseen(opened, manifest.content_hash(hashes), data)
     predictions, failed = score_files(opened, manifest.clips())
     failures = [(str(failure.clip.path), str(failure.error)) for failure in failed]
     if not len(predictions):
         raise EarmarkError(f"{data}: no clip can be read.\n{summarise_rows([reason for _, reason in failures])}")
     scored = set(predictions.clip_ids)
     manifest = manifest.select(np.array([name in scored for name in manifest.clip_ids]))
-    require_unseen(opened, manifest, data)  # training, too, left out what cannot be read
+    require_unseen(opened, manifest.content_hash(hashes), data)  # training, too, left out what cannot be read
     predictions = predictions.align(manifest.clip_ids)
     scorecard = make_scorecard(
         manifest.targets(),
@@ -61,9 +63,9 @@ def evaluate(tagger: Path, data: Path, *, audio_dir: Path | None = None) -> Eval
     return Evaluated(scorecard, predictions, failures)
 
 
-def require_unseen(tagger: Tagger, manifest: Manifest, data: Path) -> None:
+def require_unseen(tagger: Tagger, content_hash: str, data: Path) -> None:
     """Refuse the very clips that a tagger was trained on."""
-    if manifest.content_hash() == tagger.metadata.trained_on.get("content_hash"):
+    if content_hash == tagger.metadata.trained_on.get("content_hash"):
         raise EarmarkError(
             f"{data}: is what tagger {tagger.metadata.name} was trained on, so a score on it would say nothing. "
             "Its honest score is in its card; bring clips it never saw."

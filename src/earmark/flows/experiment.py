@@ -17,6 +17,7 @@ import numpy as np
 from earmark.audio.cache import Cache
 from earmark.config import to_yaml
 from earmark.data.clip_audio import ClipAudio
+from earmark.data.leakage import hash_contents
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.errors import RunError
@@ -80,7 +81,7 @@ class Experiment:
             thresholds=thresholds or ({} if self.manifest.multi_label else self.no_thresholds()),
             clip_seconds_max=clip_seconds_max,
             trained_on={
-                "content_hash": trained_on.content_hash(),
+                "content_hash": trained_on.content_hash(hash_contents(trained_on, hash_file=self.cache.content_hash)),
                 "n_clips": len(trained_on),
                 "data": Path(self.config.data.path).name,
                 "run": self.run.name,
@@ -120,8 +121,10 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
         write_text(run.config, settings)  # first: a folder with settings is a run, however early it is killed
     if not run.manifest.exists():
         manifest.write(run.manifest)
-    if not run.environment.exists():
-        write_text(run.environment, environment_text(config.seed))
+    environment = environment_text(config.seed)
+    before = run.environment.read_text(encoding="utf-8") if run.environment.exists() else ""
+    if not before.endswith(environment):  # a run that goes on elsewhere, or with other versions, says so
+        write_text(run.environment, before + ("\n" if before else "") + environment)
 
 
 def _first_difference(path: Path, settings: str) -> str:

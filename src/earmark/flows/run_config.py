@@ -10,7 +10,7 @@ import numpy as np
 
 from earmark.augment.pipeline import AugmentConfig
 from earmark.baselines import BASELINES
-from earmark.config import change, keyword_options, parse_assignments, read_yaml
+from earmark.config import change, keyword_options, parse_assignments, read_yaml, require
 from earmark.errors import ConfigError
 from earmark.lookup import did_you_mean, lookup
 from earmark.models.frontend import FrontendConfig
@@ -18,10 +18,16 @@ from earmark.models.tagging_net import MODELS
 from earmark.training.fit import PRECISIONS
 from earmark.training.losses import LOSSES
 from earmark.training.module import OptimConfig
-from earmark.windows import PADDINGS, POOLS, Framing
+from earmark.windows import PADDINGS, POOLS, Framing, samples
 
 SHIPS = ("refit", "ensemble")
 SAMPLE_RATES = (8000, 32000)  # lowest and highest, Hz, that the defaults choose
+GIVEN = {
+    "path": "the data is the command's first argument",
+    "audio_dir": "pass --audio-dir",
+    "allow_leak": "pass --allow-leak",
+    "content_hash": "it is found when the data is read",
+}
 WINDOW_SECONDS = (1.0, 5.0)  # shortest and longest that the defaults choose
 
 
@@ -34,6 +40,7 @@ class DataConfig:
     n_folds: parts of a cross-validation, if the data brings none of its own.
     fold_seed: of the folds that Earmark draws; the same for every training seed.
     allow_leak: go on although pieces of one recording are in several folds.
+    content_hash: of the sounds and labels, found when they are read.
     """
 
     path: str = ""
@@ -41,6 +48,7 @@ class DataConfig:
     n_folds: int = 5
     fold_seed: int = 0
     allow_leak: bool = False
+    content_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,10 +119,10 @@ class RunConfig:
                 f"window.seconds: {self.window.seconds:g} s is shorter than one transform of {self.frontend.n_fft} "
                 f"samples at {self.frontend.sample_rate} Hz. Choose a longer window or a smaller frontend.n_fft."
             )
-        if not 0 <= self.validation_fraction < 0.9:
-            raise ConfigError(f"validation_fraction: {self.validation_fraction:g} is not between 0 and 0.9.")
-        if self.optim.epochs < 1 or self.optim.batch_size < 2:
-            raise ConfigError("optim: at least one epoch and two clips a batch are needed.")
+        require(0 <= self.validation_fraction <= 0.5, "validation_fraction", self.validation_fraction, "0 to 0.5")
+        for name, value in (("seed", self.seed), ("data.fold_seed", self.data.fold_seed)):
+            require(value >= 0, name, value, "0 or more")
+        require(self.data.n_folds >= 2, "data.n_folds", self.data.n_folds, "2 or more")
 
     @property
     def framing(self) -> Framing:
@@ -122,8 +130,8 @@ class RunConfig:
         rate = self.frontend.sample_rate
         return Framing(
             rate,
-            round(self.window.seconds * rate),
-            round(self.window.hop_seconds * rate),
+            samples(self.window.seconds, rate),
+            samples(self.window.hop_seconds, rate),
             self.window.padding,
         )
 
@@ -131,10 +139,11 @@ class RunConfig:
 def defaults_for(sample_rates: Sequence[int], clip_seconds: Sequence[float]) -> RunConfig:
     """The defaults for clips of these sample rates (Hz) and lengths (s).
 
-    The rate is the median file's, at most 32 kHz: beyond, almost nothing is heard and everything costs more. Transform
-    and hop keep their length in time, about 32 and 10 ms; hops of 16 samples' multiples are fast in the exported file.
+    The rate is the median file's (of two, the lower), from 8 to 32 kHz: beyond, almost nothing is heard and everything
+    costs more. Transform and hop keep their length in time, about 32 and 10 ms; the hop is a multiple of 16 samples,
+    which is fast in the exported file.
     """
-    rate = int(np.clip(np.median(sample_rates), *SAMPLE_RATES))
+    rate = int(np.clip(np.percentile(sample_rates, 50, method="lower"), *SAMPLE_RATES))
     shortest, longest = WINDOW_SECONDS
     seconds = float(np.clip(round(float(np.median(clip_seconds)), 1), shortest, longest))
     frontend = FrontendConfig(
@@ -155,6 +164,8 @@ def resolve(defaults: RunConfig, data: DataConfig, recipe: Path | None, settings
     changes.append(("--set", parse_assignments(settings)))
     config = replace(defaults, data=data)
     for where, values in changes:
+        for key in set(values.get("data") or ()) & set(GIVEN):
+            raise ConfigError(f"{where}: data.{key} is not a setting; {GIVEN[key]}.")
         window = values.get("window")
         if isinstance(window, dict) and "seconds" in window and "hop_seconds" not in window:
             length = change(config.window, {"seconds": window["seconds"]}, where).seconds

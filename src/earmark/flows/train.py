@@ -5,22 +5,24 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from earmark.audio.cache import Cache
+from earmark.audio.decode import region_samples
 from earmark.audio.probe import probe
 from earmark.data.leakage import find_leaks, hash_contents, refuse_leaks
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ManifestError, summarise_rows
-from earmark.evaluation.scorecard import Scorecard, make_scorecard
+from earmark.evaluation.scorecard import LEAK, Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
+from earmark.flows.progress import bar
 from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
 from earmark.flows.workers import REFIT, train_folds
 from earmark.predictions import Predictions
@@ -28,6 +30,7 @@ from earmark.report.card import card_text
 from earmark.report.report import write_report
 from earmark.run import Run, write_atomically, write_json, write_text
 from earmark.tagger.metadata import TaggerMetadata
+from earmark.tagger.tag_files import default_threads
 from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
@@ -46,11 +49,11 @@ class Trained:
 
 
 def train(
-    data: Path,
-    out: Path | None = None,
+    data: Path | str,
+    out: Path | str | None = None,
     *,
-    audio_dir: Path | None = None,
-    recipe: Path | None = None,
+    audio_dir: Path | str | None = None,
+    recipe: Path | str | None = None,
     settings: Sequence[str] = (),
     allow_leak: bool = False,
     progress: bool = True,
@@ -68,17 +71,20 @@ def train(
     Raises:
         EarmarkError: the data or the settings are at fault; nothing has been trained yet.
     """
-    run = Run(out or Path("runs") / data.resolve().stem)
+    data, audio_dir = Path(data), Path(audio_dir) if audio_dir else None
+    run = Run(Path(out) if out else default_folder(data))
     manifest = read_manifest(data, audio_dir=audio_dir)
     manifest, failures, defaults = survey(manifest)
     given = DataConfig(str(data.resolve()), str(audio_dir.resolve()) if audio_dir else None, allow_leak=allow_leak)
-    config = resolve(defaults, given, recipe, settings)
+    config = resolve(defaults, given, Path(recipe) if recipe else None, settings)
     cache = Cache()
-    manifest, more = decode(manifest, cache, config.frontend.sample_rate)
+    manifest, more = decode(manifest, cache, config.frontend.sample_rate, progress)
     failures += more
     manifest, method, how = choose_folds(manifest, config.data.n_folds, seed=config.data.fold_seed)
     log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
-    leaks = find_leaks(manifest, hash_contents(manifest, threads=2))
+    hashes = hash_contents(manifest, default_threads(), cache.content_hash)
+    config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
+    leaks = find_leaks(manifest, hashes)
     if method != "given" and not config.data.allow_leak:
         refuse_leaks(leaks)  # folds that come with the data are kept for comparison's sake, their leaks said
     for leak in leaks:
@@ -87,8 +93,14 @@ def train(
     claim(run, config, manifest)
     write_failures(run, failures)
     experiment = Experiment(run, config, manifest, cache, progress)
-    scorecard = train_models(experiment, remarks=[how, *(f"Leak: {leak}." for leak in leaks)])
+    scorecard = train_models(experiment, remarks=[how, *(f"{LEAK}{leak}." for leak in leaks)])
     return Trained(run, config.model, scorecard, len(failures))
+
+
+def default_folder(data: Path) -> Path:
+    """runs/NAME, for a folder its whole name, for a table the name without its suffix."""
+    path = data.resolve()
+    return Path("runs") / (path.name if path.is_dir() else path.stem)
 
 
 def survey(manifest: Manifest) -> tuple[Manifest, list[tuple[str, str]], RunConfig]:
@@ -104,18 +116,30 @@ def survey(manifest: Manifest) -> tuple[Manifest, list[tuple[str, str]], RunConf
                 headers[clip.path] = None
                 failures.append((str(clip.path), str(error)))
         header = headers[clip.path]
-        if header:
-            readable.append(row)
-            rates.append(header[0])
-            seconds.append((header[1] if clip.end is None else clip.end) - clip.start)
+        if header is None:
+            continue
+        rate, length = header
+        try:
+            first, stop = region_samples(clip.path, clip.start, clip.end, round(length * rate), rate)
+        except AudioError as error:
+            failures.append((clip.clip_id, str(error)))
+            continue
+        readable.append(row)
+        rates.append(rate)
+        seconds.append((stop - first) / rate)
     require_some(manifest, readable, failures)
     return manifest.keep(np.array(readable)), failures, defaults_for(rates, seconds)
 
 
-def decode(manifest: Manifest, cache: Cache, sample_rate: int) -> tuple[Manifest, list[tuple[str, str]]]:
+def decode(
+    manifest: Manifest, cache: Cache, sample_rate: int, progress: bool
+) -> tuple[Manifest, list[tuple[str, str]]]:
     """Decode every file into the cache: the rows whose file is whole, and (path, reason) of the others."""
     log.info("decoding %d clips to %d Hz (cache: %s)", len(manifest), sample_rate, cache.folder)
-    failures = [(str(path), reason) for path, reason in cache.prepare(manifest.files, sample_rate, threads=2)]
+    files = list(dict.fromkeys(manifest.files))
+    with bar("decoding", len(files), "files", progress) as update:
+        unread = cache.prepare(files, sample_rate, default_threads(), lambda done, _: update(done))
+    failures = [(str(path), reason) for path, reason in unread]
     broken = {path for path, _ in failures}
     whole = [row for row, path in enumerate(manifest.files) if str(path) not in broken]
     require_some(manifest, whole, failures)

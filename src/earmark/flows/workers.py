@@ -14,14 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from earmark.audio.cache import Cache
 from earmark.config import change, read_yaml
@@ -29,12 +26,15 @@ from earmark.data.readers import read_manifest
 from earmark.errors import EarmarkError, RunError
 from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold
 from earmark.flows.experiment import Experiment
+from earmark.flows.progress import bar
 from earmark.flows.run_config import RunConfig
 from earmark.run import FoldFolder, Run
+from earmark.tagger.tag_files import default_threads
 
 log = logging.getLogger("earmark")
 
 POLL_SECONDS = 0.3
+REFUSED = "refused: "  # what follows in a log is for the user, and may have several lines
 REFIT = "refit"
 FOLD_FACTS = ("fold", "n_clips", "seconds")
 
@@ -48,11 +48,8 @@ class Worker:
     log: Path
 
 
-def train_folds(experiment: Experiment, folds: Sequence[int | str], jobs: int | None = None) -> None:
-    """Train, export and score the folds that are not done yet; `refit` is trained only.
-
-    Args:
-        jobs: processes at a time; None = one per core, on a GPU one.
+def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
+    """Train, export and score the folds that are not done yet, one per core at a time; `refit` is trained only.
 
     Raises:
         EarmarkError: a fold's process says what is at fault.
@@ -66,12 +63,12 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str], jobs: int | 
             open_folds.append(str(fold))
     if not open_folds:
         return
-    cores = os.cpu_count() or 1
-    jobs = min(len(open_folds), jobs or (1 if torch.cuda.is_available() else cores))
+    jobs = min(len(open_folds), 1 if torch.cuda.is_available() else default_threads())
     log.info("%s: training %d folds, %d at a time", model, len(open_folds), jobs)
-    shares = [open_folds[first::jobs] for first in range(jobs)]
-    workers = [_start(experiment, share, max(1, cores // jobs)) for share in shares]
+    workers: list[Worker] = []
     try:
+        for number in range(jobs):
+            workers.append(_start(experiment, open_folds[number::jobs], number))
         _wait(experiment, open_folds, workers)
     finally:
         for worker in workers:
@@ -79,10 +76,13 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str], jobs: int | 
             worker.process.wait()
 
 
-def _start(experiment: Experiment, folds: Sequence[str], threads: int) -> Worker:
+def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
     """Start a process on some folds."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    path = experiment.run.logs / f"{experiment.config.model}_fold_{'_'.join(folds)}.txt"
+    # The number of threads changes the last digits of sums, so it may not depend on how many folds are left.
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    search = os.pathsep.join(filter(None, sys.path))
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": search, "PYTHONUTF8": "1"}
+    path = experiment.run.logs / f"{experiment.config.model}_{number}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "earmark.flows.workers", str(experiment.run.folder), *folds]
     with open(path, "wb") as output:
@@ -96,43 +96,24 @@ def _wait(experiment: Experiment, folds: Sequence[str], workers: Sequence[Worker
     """Show how far the folds are until all processes have ended well."""
     model = experiment.config.model
     folders = [experiment.run.fold(fold if fold == REFIT else int(fold), model) for fold in folds]
-    with _progress(experiment, len(folders)) as update:
-        while any(worker.process.poll() is None for worker in workers):
+    said: set[FoldFolder] = set()
+    with bar(model, len(folders) * experiment.config.optim.epochs, "epochs", experiment.progress) as update:
+        running = True
+        while running:
+            running = any(worker.process.poll() is None for worker in workers)
             _require_success(workers)
-            update(folders)
-            time.sleep(POLL_SECONDS)
-        _require_success(workers)
-        update(folders)
+            update(sum(len(folder.read_history()) for folder in folders))
+            _say_finished(folders, model, said)
+            time.sleep(POLL_SECONDS if running else 0)
 
 
-@contextmanager
-def _progress(experiment: Experiment, n_folds: int) -> Iterator:
-    """A bar on stderr, if that is a terminal: epochs done of all folds' epochs, and the time left."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} epochs"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not (experiment.progress and sys.stderr.isatty()),
-    )
-    with bar:
-        model = experiment.config.model
-        task = bar.add_task(model, total=n_folds * experiment.config.optim.epochs)
-
-        open_folders: set[FoldFolder] = set()
-
-        def update(folders: Sequence[FoldFolder]) -> None:
-            bar.update(task, completed=sum(len(folder.read_history()) for folder in folders))
-            for folder in folders:
-                if not folder.result.exists():
-                    open_folders.add(folder)
-                elif folder in open_folders:
-                    open_folders.discard(folder)
-                    facts = json.loads(folder.result.read_text(encoding="utf-8"))
-                    log.info("%s, fold %s: %d clips scored, %.0f s", model, *(facts[k] for k in FOLD_FACTS))
-
-        yield update
+def _say_finished(folders: Sequence[FoldFolder], model: str, said: set[FoldFolder]) -> None:
+    """A line for each fold that has finished since the last time."""
+    for folder in folders:
+        if folder not in said and folder.result.exists():
+            said.add(folder)
+            facts = json.loads(folder.result.read_text(encoding="utf-8"))
+            log.info("%s, fold %s: %d clips scored, %.0f s", model, *(facts[name] for name in FOLD_FACTS))
 
 
 def _require_success(workers: Sequence[Worker]) -> None:
@@ -141,9 +122,10 @@ def _require_success(workers: Sequence[Worker]) -> None:
         code = worker.process.poll()
         if not code:
             continue
-        last = worker.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        text = worker.log.read_text(encoding="utf-8", errors="replace").strip()
+        last = text.splitlines()[-1:]
         if code == 2:
-            raise EarmarkError("".join(last))
+            raise EarmarkError(text.rpartition(REFUSED)[2])
         if code == 130:
             raise KeyboardInterrupt
         raise RunError(
@@ -166,7 +148,7 @@ def main(folder: str, folds: Sequence[str]) -> int:
             else:
                 cross_validate_fold(experiment, experiment.config.model, int(fold), network)
     except EarmarkError as error:
-        print(error)
+        print(f"{REFUSED}{error}")
         return 2
     except KeyboardInterrupt:
         return 130

@@ -46,9 +46,9 @@ class FrontendConfig:
     """Upper edge of the highest band, Hz; None is half the sample rate."""
     mel_scale: str = "slaney"
     """Scale on which the bands are evenly spaced: "slaney" (linear to 1 kHz, then logarithmic) or "htk"."""
-    amin: float = 1e-6
-    """Power below which all is silence. 1e-6 is -60 dB, some 90 dB below a full-scale tone: what 16 bits hold.
-    Lower, the digital silence around a sound would stand as far below quiet sound as quiet is below loud."""
+    amin: float = 1e-8
+    """Power below which all is silence. 1e-8 is -80 dB, ten dB above the rounding noise of 16 bits in a mel band:
+    digital silence around a sound stands no further below it than the quietest sound a file can hold."""
 
     def __post_init__(self) -> None:
         self._require(self.sample_rate > 0, "sample_rate", "above 0 Hz")

@@ -36,6 +36,9 @@ def card_text(run: Run) -> str:
     )
     kind = "several labels can hold at once" if metadata.multi_label else "one label per clip"
     trained_on = metadata.trained_on
+    unseen = "never saw it"
+    if scorecard.has_leaks:
+        unseen = "was not trained on it, but may have known its sound by the leaks below"
     parts = [
         f"# {_cell(metadata.name)}",
         f"Tags sounds with {len(metadata.labels)} labels ({kind}).",
@@ -50,7 +53,7 @@ def card_text(run: Run) -> str:
             f"made as {made}",
         ),
         "## Scores",
-        f"Measured on {scorecard.n_clips:,} clips, each scored by a model that never saw it. "
+        f"Measured on {scorecard.n_clips:,} clips, each scored by a model that {unseen}. "
         "They are scores of the recipe, not of these weights: the file for use was not tested itself.",
         _scores_table(scorecard),
         _bullets(*(_cell(note) for note in scorecard.notes())),

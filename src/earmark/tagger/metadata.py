@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from earmark.errors import TaggerFileError
 from earmark.predictions import LEVELS
 from earmark.run import to_json
-from earmark.windows import PADDINGS, POOLS
+from earmark.windows import PADDINGS, POOLS, samples
 
 METADATA_KEY = "earmark"
 FORMAT = "earmark-tagger"
@@ -100,11 +99,11 @@ class TaggerMetadata:
 
     @property
     def window_samples(self) -> int:
-        return math.floor(self.window_seconds * self.sample_rate + 0.5)
+        return samples(self.window_seconds, self.sample_rate)
 
     @property
     def hop_samples(self) -> int:
-        return math.floor(self.hop_seconds * self.sample_rate + 0.5)
+        return samples(self.hop_seconds, self.sample_rate)
 
     def to_json(self) -> str:
         """The document as JSON text on one line."""

@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
-from lightning.pytorch.callbacks import ModelCheckpoint
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
-from earmark.run import FoldFolder, to_json, write_text
+from earmark.run import FoldFolder, to_json, write_atomically, write_text
+
+
+class RunningMean(WeightAveraging):
+    """The running mean of weights and batch norm statistics, which is what is validated and kept.
+
+    In the first steps it is nearly a plain mean, so that a small set does not keep its untrained weights.
+
+    Args:
+        decay: share of the old mean that a step keeps, once warmed up.
+        device: where the mean is kept; the network's own, or each step would copy it over.
+    """
+
+    def __init__(self, decay: float, device: torch.device):
+        def update(means: Sequence[Tensor], currents: Sequence[Tensor], n_averaged: Tensor | int) -> None:
+            share = max(1 - decay, 9 / (int(n_averaged) + 10))
+            for mean, current in zip(means, currents, strict=True):
+                mean.copy_(mean + (current - mean) * share)  # not lerp: batch norm counts its batches in integers
+
+        super().__init__(device=device, multi_avg_fn=update)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, also where the temporary folder is another file system."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint in one step."""
+        with write_atomically(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 class History(lightning.Callback):

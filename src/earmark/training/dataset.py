@@ -48,7 +48,7 @@ class TrainingBatches(Dataset):
         """A window at a random place of a longer clip; a shorter one is padded."""
         spare = len(waveform) - self.framing.window_samples
         start = int(generator.integers(0, spare + 1)) if spare > 0 else 0
-        window = waveform[start : start + self.framing.window_samples]
+        window = np.asarray(waveform[start : start + self.framing.window_samples], dtype=np.float32)
         return pad(window, self.framing.window_samples, self.framing.padding)
 
 

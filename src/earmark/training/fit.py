@@ -12,7 +12,7 @@ from pathlib import Path
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -23,7 +23,7 @@ from earmark.data.manifest import Manifest
 from earmark.errors import ConfigError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
-from earmark.training.callbacks import History, checkpoints
+from earmark.training.callbacks import AtomicCheckpoints, History, RunningMean, checkpoints
 from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows
 from earmark.training.module import OptimConfig, TaggingModule
 from earmark.training.sampling import EpochBatches
@@ -87,10 +87,11 @@ def fit(
     with _quiet():
         trainer = _trainer(folder, optim, precision, stop_after, validation is not None)
     workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
-    loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, num_workers=workers)]
+    loading = {"num_workers": workers, "persistent_workers": workers > 0}
+    loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, **loading)]
     if validation is not None:
         windows = ValidationWindows(ClipAudio(validation, cache, framing.sample_rate), framing)
-        loaders.append(DataLoader(windows, batch_size=16, collate_fn=join_windows, num_workers=workers))
+        loaders.append(DataLoader(windows, batch_size=16, collate_fn=join_windows, **loading))
     last = folder.checkpoints / "last.ckpt"
     if last.exists():
         _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
@@ -107,10 +108,12 @@ def _trainer(
 ) -> lightning.Trainer:
     """Lightning's Trainer with our history, checkpoints and, if asked for, the running mean of the weights."""
     callbacks: list[lightning.Callback] = []
-    if optim.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=optim.ema_decay))
-    callbacks += [History(folder), *checkpoints(folder, validates)]
     accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    if optim.ema_decay:
+        callbacks.append(RunningMean(optim.ema_decay, torch.device("cuda:0" if accelerator == "gpu" else "cpu")))
+    if optim.patience and validates:
+        callbacks.append(EarlyStopping("validation_score", mode="max", patience=optim.patience))
+    callbacks += [History(folder), *checkpoints(folder, validates)]
     folder.tensorboard.mkdir(parents=True, exist_ok=True)
     return lightning.Trainer(
         accelerator=accelerator,
@@ -118,6 +121,7 @@ def _trainer(
         precision=_lightning_precision(precision, accelerator),
         max_epochs=stop_after or optim.epochs,
         callbacks=callbacks,
+        plugins=[AtomicCheckpoints()],
         logger=TensorBoardLogger(folder.tensorboard, name=None, version=""),
         log_every_n_steps=10,
         num_sanity_val_steps=0,

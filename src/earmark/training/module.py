@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from earmark.augment.pipeline import Augmentation
+from earmark.config import require
 from earmark.evaluation.metrics import lwlrap
 from earmark.lookup import lookup
 from earmark.models.tagging_net import TaggingNet
@@ -30,6 +31,7 @@ class OptimConfig:
     smoothing: label smoothing ε, 0 to 1.
     loss: a name in LOSSES; empty = cross_entropy where each clip has one label, bce otherwise.
     ema_decay: of the running mean of the weights that is scored and shipped, per step; 0 = none.
+    patience: epochs without a better inner validation score after which training stops; 0 = never.
     """
 
     epochs: int = 60
@@ -40,6 +42,17 @@ class OptimConfig:
     smoothing: float = 0.0
     loss: str = ""
     ema_decay: float = 0.99
+    patience: int = 0
+
+    def __post_init__(self):
+        require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
+        require(self.batch_size >= 2, "optim.batch_size", self.batch_size, "2 or more")
+        require(0 < self.learning_rate < 10, "optim.learning_rate", self.learning_rate, "above 0 and below 10")
+        require(0 <= self.weight_decay < 10, "optim.weight_decay", self.weight_decay, "0 to 10")
+        require(0 <= self.warm_up < 1, "optim.warm_up", self.warm_up, "0 or more and below 1")
+        require(0 <= self.smoothing < 1, "optim.smoothing", self.smoothing, "0 or more and below 1")
+        require(0 <= self.ema_decay < 1, "optim.ema_decay", self.ema_decay, "0 or more and below 1")
+        require(self.patience >= 0, "optim.patience", self.patience, "0 or more")
 
 
 class TaggingModule(lightning.LightningModule):
@@ -81,11 +94,12 @@ class TaggingModule(lightning.LightningModule):
         """Loss of one augmented batch."""
         waveform, targets = batch
         augment = self.current_epoch < self.config.epochs - self.augmentation.config.off_for_last
-        if augment:
-            waveform, targets = self.augmentation.waveform(waveform, targets, self.generator)
-        spectrogram = self.net.frontend(waveform)
-        if augment:
-            spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
+        with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 cannot count a spectrogram's frames
+            if augment:
+                waveform, targets = self.augmentation.waveform(waveform, targets, self.generator)
+            spectrogram = self.net.frontend(waveform)
+            if augment:
+                spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
         logits = self.net.head(self.net.backbone(spectrogram.contiguous(memory_format=torch.channels_last)))
         loss = self.loss(logits.float(), targets, self.config.smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform), prog_bar=True)

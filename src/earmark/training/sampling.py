@@ -10,7 +10,8 @@ from torch.utils.data import Sampler
 
 def seed_for(*parts: int) -> int:
     """One well-mixed 63-bit seed from several small numbers, such as (seed, epoch, batch)."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    # The length goes in too, because SeedSequence pads with zeros: (1, 2) would be (1, 2, 0).
+    return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1, np.uint64)[0] >> 1)
 
 
 class EpochBatches(Sampler[tuple[int, int]]):

@@ -76,6 +76,9 @@ def read_table(path: Path, audio_dir: Path | None = None) -> Manifest:
     _find_repeated(paths, starts, ends, table.lines, "the same clip as", problems)
     clip_ids = [row[columns["clip_id"]] for row in table.rows] if "clip_id" in columns else None
     if clip_ids is not None:
+        for line, name in zip(table.lines, clip_ids, strict=True):
+            if not name.strip():
+                problems[line].append("the clip_id is empty")
         _find_repeated(clip_ids, starts, [], table.lines, "the same clip_id as", problems)
     if problems:
         raise ManifestError(_rows_wrong(table, problems, finder.root))
