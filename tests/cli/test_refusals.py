@@ -20,12 +20,12 @@ def earmark(tmp_path, monkeypatch, capsys):
     before = logger.handlers, logger.level, logger.propagate
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EARMARK_CACHE", str(tmp_path / "cache"))
-    # They took the streams of whichever test imported them first.
-    monkeypatch.setattr(console.output, "file", sys.stdout)
-    monkeypatch.setattr(console.messages, "file", sys.stderr)
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["earmark", *map(str, words)])
+        # The consoles took the streams of whichever test imported them first.
+        monkeypatch.setattr(console.output, "file", sys.stdout)
+        monkeypatch.setattr(console.messages, "file", sys.stderr)
         try:
             code = main()
         except SystemExit as end:
