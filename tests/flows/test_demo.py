@@ -30,7 +30,7 @@ def test_the_demo_makes_sounds_a_run_and_tags_of_a_recording(demo, tmp_path):
     shown = demo(tmp_path)
     assert len(list((tmp_path / "sounds" / "audio").iterdir())) == 24
     assert set(shown.trained.scorecard.models) == {"forest", "tiny_cnn"}
-    assert shown.trained.run.tagger == tmp_path / "run" / "run.tagger.onnx"
+    assert shown.trained.run.tagger == tmp_path / "demo" / "demo.tagger.onnx"
     assert shown.recording.exists()
     assert {tag.label for tag in shown.tags} <= {"alarm", "kick", "rain"}
     assert [tag.start for tag in shown.tags] == sorted(tag.start for tag in shown.tags)
