@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime
 from sklearn.ensemble import RandomForestRegressor
 
 from earmark.baselines.features import SummaryFeatures
 from earmark.data.clip_audio import ClipAudio
-from earmark.export.graph import trace
+from earmark.export.graph import open_graph, trace
 from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.windows import Framing
 
@@ -34,9 +33,7 @@ class FeatureGraph:
     def __init__(self, frontend: FrontendConfig, framing: Framing):
         self.framing = framing
         self.model = trace(SummaryFeatures(LogMel(frontend).exportable()), framing.window_samples, ("embedding",))
-        self._session = onnxruntime.InferenceSession(
-            self.model.SerializeToString(), providers=["CPUExecutionProvider"]
-        )
+        self._session = open_graph(self.model)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """Features (windows, features) of windows (windows, window_samples)."""
