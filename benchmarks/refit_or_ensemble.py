@@ -77,10 +77,11 @@ def report(manifest, scores: dict[str, np.ndarray], arguments: argparse.Namespac
         metric: paired_difference(targets, scores["ensemble"], scores["refit"], metric=metric, **common)
         for metric in rows["refit"]
     }
+    options = " ".join(f"--set {each}" for each in arguments.settings)
     lines = [
         f"# Refit or fold ensemble, each fold of {arguments.data.name} locked in turn",
         "",
-        f"`benchmarks/refit_or_ensemble.py {' '.join(map(str, [arguments.data, *arguments.settings]))}`, "
+        f"`benchmarks/refit_or_ensemble.py {arguments.data} {options}`, "
         f"{seconds / 60:.0f} min, {platform.processor() or platform.machine()}, {len(manifest)} clips.",
         "",
         "| | refit on all but the locked fold | ensemble of the other folds' networks | ensemble − refit |",
