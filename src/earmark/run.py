@@ -14,6 +14,7 @@ from typing import Any
 from earmark.errors import RunError
 
 TAGGER_SUFFIX = ".tagger.onnx"
+REFIT = "refit"  # stands where a fold's number does, for the model fitted on all data
 
 
 @contextmanager
@@ -119,7 +120,7 @@ class Run:
         return self.folder / "logs"
 
     def fold(self, fold: int | str, model: str) -> FoldFolder:
-        """The folder of one fold of one model ("refit" for the model fitted on all data)."""
+        """The folder of one fold of one model (or REFIT)."""
         name = f"fold_{fold}" if isinstance(fold, int) else fold
         return FoldFolder(self.folder / name / model)
 

@@ -93,7 +93,7 @@ def work_here(experiment, folds: Sequence[str], number: int) -> workers.Worker:
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         code = workers.main(str(experiment.run.folder), folds)
-    return workers.Worker(Ended(code), folds, path)
+    return workers.Worker(Ended(code), path)
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,13 @@ def check(
     """
     from earmark.data.check import check as run_check
     from earmark.data.readers import read_manifest
+    from earmark.flows.progress import bar
     from earmark.tagger.tag_files import default_threads
 
     show_log()
-    result = run_check(read_manifest(data, audio_dir=audio_dir), threads=default_threads())
+    manifest = read_manifest(data, audio_dir=audio_dir)
+    with bar("checking", len(manifest), "clips", shown=not as_json) as update:
+        result = run_check(manifest, threads=default_threads(), progress=lambda done, _: update(done))
     if as_json:
         print_json(result.to_json())
     else:

@@ -20,7 +20,7 @@ from earmark.export.graph import export_tagger, write_tagger
 from earmark.flows.experiment import Experiment
 from earmark.models.tagging_net import TaggingNet, build
 from earmark.predictions import Predictions, concatenate
-from earmark.run import FoldFolder, write_json
+from earmark.run import REFIT, FoldFolder, write_json
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import score_files
 from earmark.tagger.tagger import load_tagger
@@ -29,7 +29,7 @@ from earmark.training.sampling import seed_for
 
 log = logging.getLogger("earmark")
 
-# (fold or "refit", positions of the training clips, its folder) → facts for result.json; writes folder.tagger
+# (fold or REFIT, positions of the training clips, its folder) → facts for result.json; writes folder.tagger
 FitFold = Callable[[int | str, np.ndarray, FoldFolder], dict[str, Any]]
 
 
@@ -113,16 +113,16 @@ class NetworkFolds:
 
     def train_refit(self) -> None:
         """Train on all clips: all epochs, or the median of those that the folds' validation chose."""
-        folder = self._folder("refit")
+        folder = self._folder(REFIT)
         validates = self.experiment.config.validation_fraction > 0
         n_epochs = self.median_epochs() if validates else self.experiment.config.optim.epochs
         log.info("%s: refit on all %d clips, %d epochs", self._model, len(self.experiment.manifest), n_epochs)
-        self.fit("refit", self.experiment.manifest, None, folder, stop_after=n_epochs)
+        self.fit(REFIT, self.experiment.manifest, None, folder, stop_after=n_epochs)
         write_json(folder.trained, {"n_epochs": n_epochs})
 
     def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the network trained on all clips."""
-        self.export([restore(self.fresh("refit"), folder, validates=False).net], folder, metadata)
+        self.export([restore(self.fresh(REFIT), folder, validates=False).net], folder, metadata)
 
     def export_ensemble(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the folds' networks as one graph that averages their scores."""
@@ -158,7 +158,7 @@ class NetworkFolds:
 
     def _seed(self, fold: int | str) -> int:
         """A seed of its own for each fold, so that no two networks start alike."""
-        return seed_for(self.experiment.config.seed, 0 if fold == "refit" else 1 + int(fold)) % 2**31
+        return seed_for(self.experiment.config.seed, 0 if fold == REFIT else 1 + int(fold)) % 2**31
 
 
 class ForestFolds:

@@ -13,6 +13,7 @@ import numpy as np
 from earmark.audio.cache import Cache
 from earmark.audio.decode import region_samples
 from earmark.audio.probe import probe
+from earmark.baselines import BASELINE
 from earmark.data.leakage import find_leaks, hash_contents, refuse_leaks
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
@@ -24,18 +25,16 @@ from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_valida
 from earmark.flows.experiment import Experiment, claim
 from earmark.flows.progress import bar
 from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
-from earmark.flows.workers import REFIT, train_folds
+from earmark.flows.workers import train_folds
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
-from earmark.run import Run, write_atomically, write_json, write_text
+from earmark.run import REFIT, Run, write_atomically, write_json, write_text
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import default_threads
 from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
-
-BASELINE = "forest"
 
 
 @dataclass(frozen=True)

@@ -28,23 +28,21 @@ from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold
 from earmark.flows.experiment import Experiment
 from earmark.flows.progress import bar
 from earmark.flows.run_config import RunConfig
-from earmark.run import FoldFolder, Run
+from earmark.run import REFIT, FoldFolder, Run
 from earmark.tagger.tag_files import default_threads
 
 log = logging.getLogger("earmark")
 
 POLL_SECONDS = 0.3
 REFUSED = "refused: "  # what follows in a log is for the user, and may have several lines
-REFIT = "refit"
 FOLD_FACTS = ("fold", "n_clips", "seconds")
 
 
 @dataclass
 class Worker:
-    """A started process and the folds it trains, one after another."""
+    """A started process that trains its folds one after another, and what it prints."""
 
     process: subprocess.Popen
-    folds: Sequence[str]
     log: Path
 
 
@@ -89,7 +87,7 @@ def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment
         )
-    return Worker(process, folds, path)
+    return Worker(process, path)
 
 
 def _wait(experiment: Experiment, folds: Sequence[str], workers: Sequence[Worker]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from earmark.baselines import BASELINE
 from earmark.config import read_yaml
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
@@ -18,7 +19,6 @@ from earmark.evaluation import Scorecard
 from earmark.predictions import Predictions
 from earmark.run import FoldFolder, Run
 
-BASELINE = "forest"
 Histories = dict[str, dict[str, list[dict[str, Any]]]]
 
 

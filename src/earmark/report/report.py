@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from earmark import page
+from earmark.baselines import BASELINE
 from earmark.evaluation.metrics import TITLES
 from earmark.report.figures import Curves, axis, curves, matrix_figure
 from earmark.report.mistakes import worst_mistakes
-from earmark.report.reading import BASELINE, RunContents, read_run
+from earmark.report.reading import RunContents, read_run
 from earmark.run import Run, write_text
 
 N_MISTAKES = 12

@@ -102,7 +102,7 @@ class TaggingModule(lightning.LightningModule):
                 spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
         logits = self.net.head(self.net.backbone(spectrogram.contiguous(memory_format=torch.channels_last)))
         loss = self.loss(logits.float(), targets, self.config.smoothing)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform), prog_bar=True)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -112,9 +112,6 @@ class TaggingModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Loss and lwlrap of the inner validation clips, window logits averaged to clips."""
-        if self.validation_targets is None or self.trainer.sanity_checking:
-            self._validation.clear()
-            return
         targets = torch.from_numpy(self.validation_targets)
         logits = torch.cat([logits for logits, _ in self._validation])
         clips = torch.cat([clips for _, clips in self._validation])
@@ -122,7 +119,7 @@ class TaggingModule(lightning.LightningModule):
         sums = torch.zeros_like(targets).index_add_(0, clips, logits)
         means = sums / torch.bincount(clips, minlength=len(targets))[:, None]
         self.log("validation_loss", self.loss(means, targets, 0.0))
-        self.log("validation_score", lwlrap(self.validation_targets, means.numpy()), prog_bar=True)
+        self.log("validation_score", lwlrap(self.validation_targets, means.numpy()))
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW without decay on biases and norms; the one-cycle schedule, step by step."""
