@@ -32,9 +32,7 @@ def columns(draw) -> dict:
     starts = draw(st.lists(SECONDS, min_size=n_clips, max_size=n_clips))
     lengths = draw(st.lists(st.none() | st.floats(0.01, 100.0), min_size=n_clips, max_size=n_clips))
     folds = draw(st.none() | st.lists(st.integers(0, 9), min_size=n_clips, max_size=n_clips))
-    groups = draw(
-        st.none() | st.lists(st.sampled_from(["", "a, b", "ü"]), min_size=n_clips, max_size=n_clips)
-    )
+    groups = draw(st.none() | st.lists(st.sampled_from(["", "a, b", "ü"]), min_size=n_clips, max_size=n_clips))
     return {
         "paths": [f"sub,dir/ f{number} .wav " for number in range(n_clips)],
         "labels": labels,
@@ -147,3 +145,77 @@ def test_kept_rows_are_a_data_set_of_their_own(tmp_path):
     assert not kept.multi_label
     assert kept.clip_ids.tolist() == ["a.wav", "c.wav"]
     assert manifest.keep(np.array([0, 1, 2])) == manifest
+
+
+def test_soft_labels_keep_their_fraction_and_count_as_present_from_one_half_on():
+    manifest = _manifest(strengths=[(0.5,), (0.4,), ()])
+    assert manifest.targets().tolist() == [[0.5, 0], [0, pytest.approx(0.4)], [1, 1]]
+    assert manifest.present().tolist() == [[1, 0], [0, 0], [1, 1]]
+
+
+def test_a_clip_that_names_an_absent_label_knows_no_others():
+    manifest = Manifest.build(
+        Path("root"),
+        ["a.wav", "b.wav", "c.wav", "d.wav"],
+        [("dog",), (), ("cat",), ("cat", "rain")],
+        negative=[(), ("dog",), ("rain", "no class"), ()],
+        unsure=[(), (), (), ("dog", "cat")],
+    )
+    assert manifest.vocabulary.labels == ("cat", "dog", "rain")
+    assert manifest.multi_label and manifest.has_unknown
+    assert manifest.label_weights().tolist() == [[1, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 1]]
+    assert manifest.targets().tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 1]]
+
+
+def test_without_negative_or_unsure_labels_everything_is_known():
+    assert not _manifest().has_unknown
+    assert _manifest().label_weights().min() == 1
+
+
+def test_optional_columns_are_there_only_where_a_row_differs():
+    plain = _manifest(strengths=[()] * 3, unsure=[()] * 3, splits=[""] * 3, subsets=[""] * 3, weights=[1.0] * 3)
+    assert plain == _manifest()
+    assert list(plain.table) == list(_manifest().table)
+    weighted = _manifest(weights=[1.0, 2.0, 1.0])
+    assert weighted.weights.tolist() == [1, 2, 1]
+    assert "weight" not in weighted.keep(np.array([0, 2])).table
+    assert plain.weights.tolist() == [1, 1, 1]
+
+
+def test_extra_columns_stay_with_their_clips_and_unknown_ones_are_told():
+    manifest = _manifest(extras={"site": ["p", "q", "q"]})
+    assert manifest.extras == ["site"]
+    assert manifest.select(np.array([2, 0])).column("site").tolist() == ["q", "p"]
+    with pytest.raises(ManifestError, match="there is no column 'sit' .did you mean 'site'"):
+        manifest.column("sit")
+
+
+def test_sides_are_the_split_or_the_fold():
+    manifest = _manifest(splits=["test", "train", ""], folds=[-1, -1, 4])
+    assert manifest.sides.tolist() == ["test", "train", "fold 4"]
+    assert manifest.with_splits(["validation", "", ""]).sides.tolist() == ["validation", "train", "fold 4"]
+    assert manifest.with_splits(["", "", ""]).splits.tolist() == ["", "", ""]
+    with pytest.raises(ManifestError, match="split 'testing' is none"):
+        manifest.with_splits(["testing", "", ""])
+
+
+def test_noisy_clips_are_not_scored_where_there_are_others():
+    folds = [0, 1, 1]
+    assert _manifest(folds=[0, -1, 1]).scored.tolist() == [True, False, True]
+    assert _manifest(folds=folds, subsets=["curated", "noisy", ""]).scored.tolist() == [True, False, True]
+    assert _manifest(folds=folds, subsets=["noisy"] * 3).scored.all()
+    assert _manifest(folds=[0, -1, 1]).fold_numbers == [0, 1]
+
+
+def test_equal_values_are_one_object_in_a_large_manifest():
+    labels = [(f"label {row % 3}",) for row in range(1000)]
+    manifest = Manifest.build(Path("root"), [f"{row}.wav" for row in range(1000)], labels)
+    assert len({id(value) for value in manifest.table["labels"]}) == 3
+    assert manifest.table["clip_id"][7] is manifest.table["path"][7]
+
+
+def test_what_is_said_about_labels_changes_the_content_hash():
+    hashes = {path: path for path in _manifest().table["path"]}
+    found = _manifest().content_hash(hashes)
+    for changes in ({"unsure": [("x",), (), ()]}, {"strengths": [(0.5,), (), ()]}, {"weights": [1.0, 1.0, 0.5]}):
+        assert _manifest(**changes).content_hash(hashes) != found

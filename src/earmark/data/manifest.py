@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +13,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from earmark.data.manifest_file import write_table
 from earmark.errors import ManifestError, summarise_rows
+from earmark.lookup import did_you_mean
 from earmark.predictions import clip_id
-from earmark.run import to_json, write_atomically
+from earmark.run import to_json
 from earmark.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from earmark.tagger import Clip
 
-SEPARATORS = (";", "|", ",")
+REQUIRED = ("clip_id", "path", "start", "end", "labels", "fold", "group")
+# Columns that a manifest has only if some row differs from the default.
+OPTIONAL = {"strengths": (), "negative": (), "unsure": (), "split": "", "subset": "", "weight": 1.0}
+SPLITS = ("train", "validation", "test")
+SUBSETS = ("curated", "noisy")
+PRESENT = 0.5  # a soft label of at least this counts as present wherever a yes or no is needed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,12 @@ class Manifest:
 
     table: one row per clip. clip_id: distinct names; path: posix, relative to `root` where below it, else
         absolute; start, end: seconds in the file (end nan = to its end); labels: tuple of str; fold: int
-        (-1 = none); group: str ("" = none).
+        (-1 = never held out); group: str ("" = none).
+        Where some row differs from the default, also strengths: how much of each of the labels is there, tuple
+        of floats in (0, 1] (() = all of them whole); negative: labels that are surely absent; unsure: labels
+        that may be there or not; split: "train", "validation", "test" ("" = none); subset: "curated", "noisy"
+        ("" = unsaid); weight: of the clip in losses.
+        Any further column is an extra: text about the clip, under its own name (site, date, speaker).
     vocabulary: the class names in the order of the columns of `targets`.
     multi_label: whether a clip may have none or several of them.
     root: the folder that paths are relative to.
@@ -55,8 +65,19 @@ class Manifest:
         folds: Sequence[int] | None = None,
         groups: Sequence[str] | None = None,
         clip_ids: Sequence[str] | None = None,
+        strengths: Sequence[tuple[float, ...]] | None = None,
+        negative: Sequence[tuple[str, ...]] | None = None,
+        unsure: Sequence[tuple[str, ...]] | None = None,
+        splits: Sequence[str] | None = None,
+        subsets: Sequence[str] | None = None,
+        weights: Sequence[float] | None = None,
+        extras: Mapping[str, Sequence[str]] | None = None,
+        multi_label: bool | None = None,
     ) -> Manifest:
-        """A manifest from columns: vocabulary sorted, multi-label if a clip has none or several labels.
+        """A manifest from columns.
+
+        The vocabulary is the sorted labels; what is only ever negative or unsure is none. `multi_label` is, if
+        not given, whether a clip has none or several labels, a negative or unsure one, or a fraction of one.
 
         >>> manifest = Manifest.build(Path("sounds"), ["a.wav", "b.wav"], [("rain",), ("dog",)])
         >>> len(manifest), manifest.multi_label, manifest.targets().tolist()
@@ -70,19 +91,36 @@ class Manifest:
                 clip_id(path, start, None if np.isnan(end) else end)
                 for path, start, end in zip(paths, starts.tolist(), ends.tolist(), strict=True)
             ]
-        table = pd.DataFrame(
-            {
-                "clip_id": pd.Series(clip_ids, dtype=object),
-                "path": pd.Series(paths, dtype=object),
-                "start": starts,
-                "end": ends,
-                "labels": pd.Series(list(labels), dtype=object),
-                "fold": np.full(n_clips, -1) if folds is None else np.asarray(folds, dtype=np.int64),
-                "group": pd.Series([""] * n_clips if groups is None else groups, dtype=object),
-            }
-        )
-        vocabulary = Vocabulary(sorted({label for names in labels for label in names}))
-        return cls(table, vocabulary, any(len(names) != 1 for names in labels), root)
+        columns = {
+            "clip_id": _objects(clip_ids),
+            "path": _objects(paths),
+            "start": starts,
+            "end": ends,
+            "labels": _shared(labels),
+            "fold": np.full(n_clips, -1) if folds is None else np.asarray(folds, dtype=np.int64),
+            "group": _shared([""] * n_clips if groups is None else groups),
+        }
+        given = {"strengths": strengths, "negative": negative, "unsure": unsure, "split": splits, "subset": subsets}
+        for name, values in given.items():
+            if values is not None and any(values):
+                columns[name] = _shared(values)
+        if weights is not None and any(weight != 1.0 for weight in weights):
+            columns["weight"] = np.asarray(weights, dtype=np.float64)
+        for name, values in (extras or {}).items():
+            columns[name] = _shared(values)
+        return cls._of(root, pd.DataFrame(columns), multi_label)
+
+    @classmethod
+    def _of(cls, root: Path, table: pd.DataFrame, multi_label: bool | None = None) -> Manifest:
+        """The manifest of a whole table, its labels those of its rows."""
+        distinct = set(table["labels"])
+        if multi_label is None:
+            multi_label = any(len(labels) != 1 for labels in distinct) or any(
+                name in table and any(values for values in set(table[name]) if set(values) != {1.0})
+                for name in ("strengths", "negative", "unsure")
+            )
+        vocabulary = Vocabulary(sorted({label for labels in distinct for label in labels}))
+        return cls(table, vocabulary, multi_label, root)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -92,7 +130,7 @@ class Manifest:
         return f"Manifest({len(self)} clips, {len(self.vocabulary)} classes, {kind}, root '{self.root}')"
 
     def __eq__(self, other: object) -> bool:
-        """The same clips of the same files, in the same order, with the same labels, folds and groups."""
+        """The same clips of the same files, in the same order, and the same said about each."""
         if not isinstance(other, Manifest):
             return NotImplemented
         mine, theirs = self.table.drop(columns="path"), other.table.drop(columns="path")
@@ -100,7 +138,8 @@ class Manifest:
             self.vocabulary == other.vocabulary
             and self.multi_label == other.multi_label
             and list(map(os.path.abspath, self.files)) == list(map(os.path.abspath, other.files))
-            and mine.equals(theirs)
+            and set(mine) == set(theirs)
+            and mine.equals(theirs[list(mine)])
         )
 
     @property
@@ -113,13 +152,64 @@ class Manifest:
         return self.table["clip_id"].to_numpy(dtype=object)
 
     @property
+    def extras(self) -> list[str]:
+        """Names of the columns that have no meaning of their own here, such as site or date."""
+        return [name for name in self.table if name not in REQUIRED and name not in OPTIONAL]
+
+    def column(self, name: str) -> np.ndarray:
+        """Any column of the table (clips,), with its default where no row differs from it.
+
+        Raises:
+            ManifestError: there is none of that name.
+        """
+        if name in self.table:
+            return self.table[name].to_numpy()
+        if name not in OPTIONAL:
+            raise ManifestError(
+                f"{self.root}: there is no column '{name}'{did_you_mean(name, list(self.table))}. "
+                f"Take one of: {', '.join(self.table)}."
+            )
+        values = np.empty(len(self), dtype=np.float64 if name == "weight" else object)
+        values.fill(OPTIONAL[name])
+        return values
+
+    @property
     def folds(self) -> np.ndarray:
-        """(clips,) int64, -1 = none."""
+        """(clips,) int64, -1 = never held out."""
         return self.table["fold"].to_numpy()
 
     @property
     def has_folds(self) -> bool:
-        return bool((self.folds >= 0).all())
+        return bool((self.folds >= 0).any())
+
+    @property
+    def fold_numbers(self) -> list[int]:
+        """The folds that are held out in turn, ascending."""
+        return [fold for fold in np.unique(self.folds).tolist() if fold >= 0]
+
+    @property
+    def scored(self) -> np.ndarray:
+        """(clips,) bool: whom a cross-validation scores. Held out in some fold, and not of the noisy subset if there is
+        another: labels that may be wrong are to be learnt from, not measured by."""
+        held_out, noisy = self.folds >= 0, self.column("subset") == "noisy"
+        return held_out if noisy[held_out].all() else held_out & ~noisy
+
+    @property
+    def splits(self) -> np.ndarray:
+        """(clips,) "train", "validation", "test" or ""."""
+        return self.column("split")
+
+    @property
+    def sides(self) -> np.ndarray:
+        """(clips,) where each clip stands: "test", "validation", "fold 3", else "train". No sound may be on two."""
+        splits, folds = self.splits, self.folds
+        sides = np.array([f"fold {fold}" if fold >= 0 else "train" for fold in range(-1, int(folds.max()) + 1)], object)
+        return np.where(np.isin(splits, ["test", "validation"]), splits, sides[folds + 1])
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(clips,) float64: how much each clip counts in a loss. Metrics do not look at them."""
+        return self.column("weight")
 
     @property
     def groups(self) -> np.ndarray:
@@ -133,8 +223,48 @@ class Manifest:
         return bool((self.table["group"] != "").any() or self.table["path"].duplicated().any())
 
     def targets(self) -> np.ndarray:
-        """Multi-hot labels, float32 of shape (clips, classes)."""
-        return self.vocabulary.targets(self.table["labels"])
+        """How much of each label each clip has, float32 of shape (clips, classes) in [0, 1]."""
+        targets = self._named("labels")
+        if "strengths" in self.table:
+            strengths = self.table["strengths"].tolist()
+            labels = self.table["labels"].tolist()
+            for row in [row for row, values in enumerate(strengths) if values]:
+                targets[row, [self.vocabulary.index(label) for label in labels[row]]] = strengths[row]
+        return targets
+
+    def present(self) -> np.ndarray:
+        """Which labels each clip has, float32 of 0 and 1 (clips, classes): what metrics, splits and counts read.
+
+        A fraction counts as present from 0.5 on.
+        """
+        return (self.targets() >= PRESENT).astype(np.float32)
+
+    def label_weights(self) -> np.ndarray:
+        """Which labels of each clip are known, float32 of 0 and 1 (clips, classes).
+
+        A clip that names a surely absent label says all it knows: labels that it does not name are unknown. In
+        every other clip what is not named is absent. What a clip is unsure of is unknown.
+        """
+        weights = np.ones((len(self), len(self.vocabulary)), dtype=np.float32)
+        if "negative" in self.table:
+            open_world = self.table["negative"].map(bool).to_numpy(dtype=bool)
+            known = np.maximum(self._named("labels"), self._named("negative"))
+            weights[open_world] = known[open_world]
+        if "unsure" in self.table:
+            weights[self._named("unsure") > 0] = 0.0
+        return weights
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether some label of some clip may not count as present nor as absent."""
+        return "negative" in self.table or "unsure" in self.table
+
+    def _named(self, column: str) -> np.ndarray:
+        """Multi-hot labels of a column of tuples, float32 (clips, classes), what is no class left out."""
+        values = self.table[column].tolist()
+        distinct = {labels: row for row, labels in enumerate(dict.fromkeys(values))}
+        rows = self.vocabulary.targets([[label for label in labels if label in self.vocabulary] for labels in distinct])
+        return rows[[distinct[labels] for labels in values]]
 
     def clips(self) -> list[Clip]:
         """What the tagger tags: each clip's file, region and id."""
@@ -157,20 +287,29 @@ class Manifest:
     def keep(self, rows: np.ndarray) -> Manifest:
         """The clips that positions or a mask select, as a data set of their own: its labels are those that are left."""
         table = self.select(rows).table
-        return Manifest.build(
-            self.root,
-            table["path"].tolist(),
-            table["labels"].tolist(),
-            starts=table["start"],
-            ends=table["end"],
-            folds=table["fold"],
-            groups=table["group"].tolist(),
-            clip_ids=table["clip_id"].tolist(),
-        )
+        plain = [name for name, default in OPTIONAL.items() if name in table and set(table[name]) <= {default}]
+        return Manifest._of(self.root, table.drop(columns=plain))
 
     def with_folds(self, folds: np.ndarray) -> Manifest:
         """The same clips in the folds (clips,) int."""
         return replace(self, table=self.table.assign(fold=np.asarray(folds, dtype=np.int64)))
+
+    def with_groups(self, groups: Iterable[str]) -> Manifest:
+        """The same clips in the groups (clips,) str, "" = none."""
+        return replace(self, table=self.table.assign(group=_shared(list(groups))))
+
+    def with_splits(self, splits: Iterable[str]) -> Manifest:
+        """The same clips in the splits (clips,): "train", "validation", "test" or "".
+
+        Raises:
+            ManifestError: there is another word among them.
+        """
+        splits = list(splits)
+        unknown = sorted(set(splits) - {"", *SPLITS})
+        if unknown:
+            raise ManifestError(f"split '{unknown[0]}' is none. Take one of {', '.join(SPLITS)}.")
+        table = self.table.drop(columns="split", errors="ignore")
+        return replace(self, table=table.assign(split=_shared(splits)) if any(splits) else table)
 
     def with_vocabulary(self, labels: Sequence[str]) -> Manifest:
         """The same clips with the target columns of other labels, such as those of a tagger.
@@ -195,58 +334,32 @@ class Manifest:
         Args:
             file_hashes: content hash of each file by the manifest's path (`leakage.hash_contents`).
         """
+        names = ("strengths", "negative", "unsure", "weight")
+        said = [self.table[name].tolist() for name in names if name in self.table]
         columns = (self.table[name].tolist() for name in ("path", "start", "end", "labels"))
         rows = [
-            to_json([file_hashes.get(path, path), start, end, sorted(labels)])
-            for path, start, end, labels in zip(*columns, strict=True)
+            to_json([file_hashes.get(path, path), start, end, sorted(labels), *more])
+            for path, start, end, labels, *more in zip(*columns, *said, strict=True)
         ]
         return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write a CSV from which `read_manifest` reads an equal manifest.
+        """Write a table from which `read_manifest` reads an equal manifest: CSV, or by suffix TSV or Parquet.
 
-        Files below the CSV's folder are written relative to it, others with their whole path.
+        Files below the table's folder are written relative to it, others with their whole path.
 
         Raises:
             ManifestError: the labels contain every one of the separators ; | and comma.
+            MissingExtraError: Parquet needs pyarrow.
         """
-        optional = {
-            "start": bool(self.table["start"].any()),
-            "end": not self.table["end"].isna().all(),
-            "fold": self.has_folds,
-            "group": bool((self.table["group"] != "").any()),
-        }
-        names = ["clip_id", "path", "labels", *(name for name, present in optional.items() if present)]
-        columns = {
-            **{name: self.table[name].tolist() for name in ("clip_id", "group", "fold")},
-            "start": [repr(start) for start in self.table["start"].tolist()],
-            "end": ["" if math.isnan(end) else repr(end) for end in self.table["end"].tolist()],
-            "path": [_path_from(file, path.parent) for file in self.files],
-            "labels": self._label_cells(),
-        }
-        with write_atomically(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(names)
-            writer.writerows(zip(*(columns[name] for name in names), strict=True))
-
-    def _label_cells(self) -> list[str]:
-        """Each clip's labels in one cell, joined so that the reader cannot mistake a name for two."""
-        text = "".join(self.vocabulary)
-        free = [separator for separator in SEPARATORS if separator not in text]
-        if not free:
-            raise ManifestError(
-                f"the labels contain each of {' '.join(SEPARATORS)}, so a cell cannot list them. Rename one."
-            )
-        cells = [free[0].join(labels) for labels in self.table["labels"]]
-        several = any(len(labels) > 1 for labels in self.table["labels"])
-        if len(free) < len(SEPARATORS) or (self.multi_label and not several):
-            # A separator at the end of every cell tells the reader which one it is (readers/cells.py).
-            cells = [cell + free[0] for cell in cells]
-        return cells
+        write_table(self, path)
 
 
-def _path_from(file: Path, folder: Path) -> str:
-    """`file` relative to `folder` where below it, else absolute; posix."""
-    whole = Path(os.path.abspath(file))
-    folder = Path(os.path.abspath(folder))
-    return (whole.relative_to(folder) if whole.is_relative_to(folder) else whole).as_posix()
+def _objects(values: Sequence[str]) -> pd.Series:
+    return pd.Series(values, dtype=object)
+
+
+def _shared(values: Sequence[object]) -> pd.Series:
+    """An object column in which equal values are one object: a million rows have few distinct labels."""
+    known: dict[object, object] = {}
+    return pd.Series([known.setdefault(value, value) for value in values], dtype=object)
