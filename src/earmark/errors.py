@@ -34,6 +34,10 @@ class RunError(EarmarkError):
     """A run folder is missing, incomplete, or belongs to other data or settings."""
 
 
+class FetchError(EarmarkError):
+    """A file cannot be downloaded or unpacked, or is not the one that was expected."""
+
+
 class MissingExtraError(EarmarkError):
     """A package that this command needs is not installed."""
 
