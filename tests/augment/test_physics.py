@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.nn import functional
 
 from earmark.augment.draws import beta, uniform
 from earmark.augment.mixing import Mixup, mix
@@ -32,14 +33,39 @@ def test_roll_moves_each_clip_by_its_own_shift_and_loses_nothing():
 
 def test_mixing_shares_sound_and_labels_alike():
     waveform, targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.eye(2)
-    sound, labels = mix(waveform, targets, torch.tensor([1, 0]), torch.tensor([0.7, 1.0]))
+    sound, labels, weights = mix(waveform, targets, torch.ones(2, 2), torch.tensor([1, 0]), torch.tensor([0.7, 1.0]))
     torch.testing.assert_close(sound, torch.tensor([[0.7, 0.3], [0.0, 1.0]]))
     torch.testing.assert_close(labels, sound)
+    assert (weights == 1).all()
+
+
+def test_a_label_that_one_clip_knows_keeps_its_target_at_its_share_of_the_weight():
+    targets = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    weights = torch.tensor([[2.0, 2.0, 0.0], [1.0, 0.0, 0.0]])
+    waveform, partner, share = torch.zeros(2, 4), torch.tensor([1, 0]), torch.tensor([0.75, 1.0])
+    _, mixed, weight = mix(waveform, targets, weights, partner, share)
+    torch.testing.assert_close(weight, torch.tensor([[1.75, 1.5, 0.0], [1.0, 0.0, 0.0]]))
+    torch.testing.assert_close(mixed, torch.tensor([[1.5 / 1.75, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_cross_entropy_of_a_mixture_is_the_mixture_of_both_clips_losses():
+    generator = torch.Generator().manual_seed(0)
+    targets, logits = torch.rand(6, 5, generator=generator), torch.randn(6, 5, generator=generator)
+    weights = torch.randint(0, 3, (6, 5), generator=generator).float()
+    partner, share = torch.randperm(6, generator=generator), torch.rand(6, generator=generator)
+    _, mixed, weight = mix(torch.zeros(6, 1), targets, weights, partner, share)
+
+    def loss(targets, weights):
+        return weights * functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+    expected = share[:, None] * loss(targets, weights) + (1 - share[:, None]) * loss(targets[partner], weights[partner])
+    torch.testing.assert_close(loss(mixed, weight), expected)
 
 
 def test_mixup_mixes_the_asked_share_of_clips():
     waveform = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
-    mixed, _ = Mixup(0.4, 0.25).train()(waveform, torch.zeros(4000, 1), torch.Generator().manual_seed(1))
+    labels = torch.zeros(4000, 1), torch.ones(4000, 1)
+    mixed, _, _ = Mixup(0.4, 0.25).train()(waveform, *labels, torch.Generator().manual_seed(1))
     assert (mixed != waveform).any(dim=1).float().mean() == pytest.approx(0.25, abs=0.03)
 
 

@@ -35,7 +35,7 @@ def augmented(request):
         module.train(training)
         generator = torch.Generator().manual_seed(seed)
         if request.param == "mixup":
-            return module(signal, torch.eye(8), generator)[0]
+            return module(signal, torch.eye(8), torch.ones(8, 8), generator)[0]
         return module(signal, generator)
 
     return apply, signal
@@ -68,8 +68,8 @@ def test_the_signal_changes_and_keeps_shape_and_type(augmented):
 def test_pipeline_in_evaluation_changes_neither_sound_nor_labels():
     pipeline = Augmentation(AugmentConfig()).eval()
     waveform, targets, spectrogram = torch.randn(4, 100), torch.eye(4), torch.randn(4, 1, 8, 20)
-    generator = torch.Generator()
-    assert pipeline.waveform(waveform, targets, generator) == (waveform, targets)
+    generator, weights = torch.Generator(), torch.ones(4, 4)
+    assert pipeline.waveform(waveform, targets, weights, generator) == (waveform, targets, weights)
     assert pipeline.spectrogram(spectrogram, generator) is spectrogram
 
 
@@ -87,5 +87,5 @@ def test_everything_set_to_zero_does_nothing():
     )
     pipeline = Augmentation(off).train()
     waveform, targets, spectrogram = torch.randn(4, 100), torch.eye(4), torch.randn(4, 1, 8, 20)
-    assert pipeline.waveform(waveform, targets, torch.Generator())[0] is waveform
+    assert pipeline.waveform(waveform, targets, torch.ones(4, 4), torch.Generator())[0] is waveform
     assert pipeline.spectrogram(spectrogram, torch.Generator()) is spectrogram

@@ -82,11 +82,14 @@ def test_without_numbers_there_are_no_curves():
 def test_the_worst_single_label_clips_are_the_confidently_wrong_and_never_right_ones():
     targets = np.eye(3)[[0, 0, 0, 1]]
     scores = np.array([[0.1, 0.9, 0.0], [0.4, 0.5, 0.1], [0.9, 0.1, 0.0], [0.0, 0.0, 1.0]])
-    assert worst(targets, scores, False, 10).tolist() == [3, 0, 1]
-    assert worst(targets, scores, False, 1).tolist() == [3]
+    assert worst(targets, scores, np.ones((4, 3)), False, 10).tolist() == [3, 0, 1]
+    assert worst(targets, scores, np.ones((4, 3)), False, 1).tolist() == [3]
 
 
 def test_the_worst_multi_label_clips_have_the_largest_loss():
     targets = np.array([[1, 1], [0, 0], [1, 0]])
     scores = np.array([[0.6, 0.6], [1.0, 0.0], [0.9, 0.1]])
-    assert worst(targets, scores, True, 3).tolist() == [1, 0, 2]
+    weights = np.ones((3, 2))
+    assert worst(targets, scores, weights, True, 3).tolist() == [1, 0, 2]
+    weights[1, 0] = 0  # whether that tag is wrong, nobody knows
+    assert worst(targets, scores, weights, True, 3).tolist() == [0, 2, 1]

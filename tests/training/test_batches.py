@@ -23,7 +23,8 @@ def clips(lengths):
 
 
 def make_batches(lengths=(150,) * 10, batch_size=4, seed=0) -> TrainingBatches:
-    return TrainingBatches(clips(lengths), np.eye(len(lengths), dtype=np.float32), FRAMING, batch_size, seed)
+    targets = np.eye(len(lengths), dtype=np.float32)
+    return TrainingBatches(clips(lengths), targets, 1 + targets, FRAMING, batch_size, seed)
 
 
 def test_a_batch_is_the_same_whatever_was_asked_before():
@@ -38,9 +39,10 @@ def test_epochs_and_seeds_differ():
     assert not torch.equal(make_batches()[0, 0][0], make_batches(seed=1)[0, 0][0])
 
 
-def test_windows_and_targets_belong_together():
-    windows, targets = make_batches()[0, 0]
+def test_windows_targets_and_weights_belong_together():
+    windows, targets, weights = make_batches()[0, 0]
     assert windows.shape == (4, 100)
+    assert torch.equal(weights, 1 + targets)
     assert windows[:, 0].int().tolist() == targets.argmax(dim=1).tolist()
 
 
@@ -65,7 +67,7 @@ def test_windows_lie_anywhere_in_a_longer_clip_and_a_shorter_one_is_padded():
     batches = make_batches(lengths=(101, 60), batch_size=2)
     starts = set()
     for epoch in range(30):
-        windows, targets = batches[epoch, 0]
+        windows, targets, _ = batches[epoch, 0]
         long, short = windows[targets.argmax(dim=1).argsort()]
         starts.add(round(float(long[0]) * 1000))
         assert long[-1] - long[0] == pytest.approx(0.099, abs=1e-4)

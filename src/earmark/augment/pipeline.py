@@ -79,11 +79,13 @@ class Augmentation(nn.Module):
         if config.mask_mel or config.mask_time:
             self.on_spectrogram.append(Mask(config.mask_mel, config.mask_time))
 
-    def waveform(self, waveform: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Waveform (batch, samples) and targets (batch, classes), each clip changed alone and then mixed."""
+    def waveform(
+        self, waveform: Tensor, targets: Tensor, weights: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Waveform (batch, samples), targets and weights (batch, classes), each clip changed alone and then mixed."""
         for augmentation in self.on_waveform:
             waveform = augmentation(waveform, generator)
-        return (waveform, targets) if self.mixup is None else self.mixup(waveform, targets, generator)
+        return (waveform, targets, weights) if self.mixup is None else self.mixup(waveform, targets, weights, generator)
 
     def spectrogram(self, spectrogram: Tensor, generator: Generator) -> Tensor:
         """Spectrogram (batch, 1, mels, frames), in dB."""

@@ -49,19 +49,36 @@ class FeatureGraph:
         return WindowFeatures(np.concatenate(values), np.concatenate(clips))
 
 
-def fit_forest(features: WindowFeatures, targets: np.ndarray, clips: np.ndarray, seed: int) -> RandomForestRegressor:
+def fit_forest(
+    features: WindowFeatures,
+    targets: np.ndarray,
+    clips: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> RandomForestRegressor:
     """Fit on the windows of the chosen clips, each clip weighing the same however many windows it has.
 
     A regression forest on 0/1 targets splits as a Gini forest does and answers with leaf frequencies, for one label
-    per clip and for several alike.
+    per clip and for several alike; soft targets go in as they are.
+
+    A tree cannot leave a single label out. So unknown ones stand at their class's mean while splits are sought, where
+    they favour none, and afterwards each leaf answers with the known labels of the windows that fall into it, or with
+    those of the nearest node above that has any.
 
     Args:
-        targets: (all clips, classes) float32.
+        targets: (all clips, classes) float32, in [0, 1].
         clips: positions of the clips to train on.
+        weights: (all clips, classes) float32, 0 = unknown, else the weight of the clip; None = all 1.
     """
-    rows = np.flatnonzero(np.isin(features.clips, clips))
+    weights = np.ones_like(targets) if weights is None else weights
+    clip_weights = weights.max(axis=1)
+    rows = np.flatnonzero(np.isin(features.clips, clips) & (clip_weights > 0)[features.clips])
     owners = features.clips[rows]
-    weights = 1.0 / np.bincount(owners, minlength=len(targets))[owners]
+    sample_weights = clip_weights[owners] / np.bincount(owners, minlength=len(targets))[owners]
+    known = weights[owners] > 0
+    answers = targets[owners]
+    if not known.all():
+        answers = np.where(known, answers, _known_mean(answers, known * sample_weights[:, None]))
     most_leaves = MAX_LEAF_VALUES // (N_TREES * targets.shape[1])
     forest = RandomForestRegressor(
         N_TREES,
@@ -70,7 +87,41 @@ def fit_forest(features: WindowFeatures, targets: np.ndarray, clips: np.ndarray,
         random_state=seed,
         n_jobs=-1,
     )
-    return forest.fit(features.values[rows], targets[owners], sample_weight=weights)
+    forest.fit(features.values[rows], answers, sample_weight=sample_weights)
+    if not known.all():
+        _answer_with_known(forest, features.values[rows], answers, known * sample_weights[:, None])
+    return forest
+
+
+def _known_mean(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean target of each class (classes,), by weight; 0 where nothing is known."""
+    total = weights.sum(axis=0)
+    return (targets * weights).sum(axis=0) / np.where(total > 0, total, 1)
+
+
+def _answer_with_known(
+    forest: RandomForestRegressor, features: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> None:
+    """Set every node's value to the mean of the known labels of the windows that pass it, or else its parent's.
+
+    Args:
+        features: (windows, features) that the forest was fitted on.
+        targets: (windows, classes) float32.
+        weights: (windows, classes), 0 = unknown.
+    """
+    for tree in (estimator.tree_ for estimator in forest.estimators_):
+        leaves = tree.apply(features)
+        known, found = np.zeros((2, tree.node_count, targets.shape[1]))
+        np.add.at(known, leaves, weights)
+        np.add.at(found, leaves, weights * targets)
+        inner = np.flatnonzero(tree.children_left >= 0)
+        children = np.stack([tree.children_left[inner], tree.children_right[inner]], axis=1)
+        for node, pair in zip(inner[::-1], children[::-1], strict=True):  # children come after their parent
+            known[node], found[node] = known[pair].sum(axis=0), found[pair].sum(axis=0)
+        values = tree.value[:, :, 0]
+        values[0] = found[0] / np.where(known[0] > 0, known[0], 1)
+        for node, pair in zip(inner, children, strict=True):
+            values[pair] = np.where(known[pair] > 0, found[pair] / np.maximum(known[pair], 1e-300), values[node])
 
 
 def forest_graph(features: onnx.ModelProto, forest: RandomForestRegressor, n_classes: int) -> onnx.ModelProto:

@@ -1,7 +1,10 @@
 """How good scores are: one function per metric, `(targets, scores, weights=None) -> float`.
 
-targets: (clips, classes), 0 or 1. scores: (clips, classes), higher = more likely; only their order counts.
-weights: (clips, classes), 0 = unknown: that label of that clip does not count; a row of n = the clip n times.
+targets: (clips, classes), 0 or 1; a soft label is present from 0.5 on (`Manifest.present`), else absent.
+scores: (clips, classes), higher = more likely; only their order counts.
+weights: (clips, classes), 0 = unknown: that label of that clip does not count, neither as found nor as false, and
+takes no place in a ranking (`Manifest.label_weights`); a row of n = the clip n times. How much a clip weighs in
+training is no matter here: every clip that is scored counts once.
 Every metric is in [0, 1], 1 is perfect, nan = there is nothing to score. Ties never help.
 """
 
@@ -51,9 +54,7 @@ def lwlrap_parts(
     return (precision * weight).sum(axis=1), weight.sum(axis=1)
 
 
-def lwlrap_per_class(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
+def lwlrap_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(classes,) mean precision at the label's rank in the clips that have it; nan where none has."""
     precision, weight = _label_precision(targets, scores, weights)
     return _divide((precision * weight).sum(axis=0), weight.sum(axis=0))
@@ -72,9 +73,7 @@ def average_precision_per_class(
     return _divide((_divide(found, scored, 0.0) * weight).sum(axis=0), weight.sum(axis=0))
 
 
-def roc_auc_per_class(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
+def roc_auc_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(classes,) chance that a clip with the label scores above one without it, a tie counting half.
 
     nan for a class that all clips or none have. Source: scikit-learn's roc_auc_score.
@@ -94,9 +93,7 @@ def map_macro(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | Non
 def map_micro(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Average precision over all (clip, label) pairs in one ranking."""
     targets, scores, weights = check(targets, scores, weights)
-    return float(
-        average_precision_per_class(targets.reshape(-1, 1), scores.reshape(-1, 1), weights.reshape(-1, 1))[0]
-    )
+    return float(average_precision_per_class(targets.reshape(-1, 1), scores.reshape(-1, 1), weights.reshape(-1, 1))[0])
 
 
 def roc_auc(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -124,18 +121,14 @@ def accuracy_parts(
     return weight * _is_right(targets, scores, weights), weight
 
 
-def recall_per_class(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
+def recall_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(classes,) share of the class's clips that are right, as `accuracy` counts it."""
     targets, scores, weights = check(targets, scores, weights)
     right = _is_right(targets, scores, weights)[:, None]
     return _divide((targets * weights * right).sum(axis=0), (targets * weights).sum(axis=0))
 
 
-def precision_per_class(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
+def precision_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(classes,) share of right clips among those where the class stands first, alone or tied."""
     targets, scores, weights = check(targets, scores, weights)
     known = np.where(weights > 0, scores, -np.inf)
@@ -210,7 +203,10 @@ def check(
             "one shape (clips, classes). Align the predictions with the manifest first."
         )
     if not np.isin(targets, (0.0, 1.0)).all():
-        raise EarmarkError("metrics: a target is neither 0 nor 1. Put soft or unknown labels in the weights.")
+        raise EarmarkError(
+            "metrics: a target is neither 0 nor 1. Take Manifest.present() for soft labels, and weights of 0 for "
+            "unknown ones."
+        )
     if not np.isfinite(scores).all():
         rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
         raise EarmarkError(

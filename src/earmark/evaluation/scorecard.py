@@ -50,14 +50,10 @@ class ModelScore:
         missing = self.missing_classes
         if missing:
             shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-            notes.append(
-                f"{len(missing)} of {len(self.per_class)} classes have no clip and do not count: {shown}."
-            )
+            notes.append(f"{len(missing)} of {len(self.per_class)} classes have no clip and do not count: {shown}.")
         few = [found.n_groups for found in self.metrics.values() if found.too_few_groups]
         if few:
-            notes.append(
-                f"Too few groups: {few[0]} recordings, {FEW_GROUPS} are needed. The intervals are too narrow."
-            )
+            notes.append(f"Too few groups: {few[0]} recordings, {FEW_GROUPS} are needed. The intervals are too narrow.")
         return notes
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,13 +170,13 @@ def evaluate(
     """Score one model: every metric with its interval, per class and per fold.
 
     Args:
-        targets: (clips, classes), 0 or 1.
+        targets: (clips, classes), 0 or 1 (`Manifest.present`).
         scores: (clips, classes) in [0, 1], made by a model that never saw the clip.
         labels: names of the columns.
         groups: (clips,) recording of each clip; None when every clip is its own recording.
         multi_label: whether a clip can have several labels; if not, accuracy counts too.
         folds: (clips,) fold of each clip; None when one model scored them all.
-        weights: (clips, classes), 0 = unknown.
+        weights: (clips, classes), 0 = unknown (`Manifest.label_weights`).
         n_resamples: bootstrap resamples of groups.
         seed: of the resamples.
 
@@ -214,8 +210,7 @@ def make_scorecard(
         raise EarmarkError("scorecard: there is no model to score. Give the scores of at least one.")
     resamples = _draw(targets, labels, groups, n_resamples, seed)
     models = {
-        name: _score(targets, each, labels, multi_label, folds, weights, resamples)
-        for name, each in scores.items()
+        name: _score(targets, each, labels, multi_label, folds, weights, resamples) for name, each in scores.items()
     }
     primary = primary_metric(multi_label)
     best = max(models, key=lambda name: np.nan_to_num(models[name].metrics[primary].value, nan=-np.inf))
@@ -224,15 +219,23 @@ def make_scorecard(
             best,
             name,
             primary,
-            difference(
-                targets, scores[best], scores[name], resamples, metric=primary, folds=folds, weights=weights
-            ),
+            difference(targets, scores[best], scores[name], resamples, metric=primary, folds=folds, weights=weights),
         )
         for name in models
         if name != best
     )
     n_clips, n_classes = np.shape(targets)
-    return Scorecard(n_clips, n_classes, multi_label, primary, models, best, comparisons, tuple(remarks))
+    remarks = (*remarks, *_unknown(weights))
+    return Scorecard(n_clips, n_classes, multi_label, primary, models, best, comparisons, remarks)
+
+
+def _unknown(weights: np.ndarray | None) -> list[str]:
+    """The sentence on labels that do not count, if there are any."""
+    n_unknown = 0 if weights is None else np.size(weights) - np.count_nonzero(weights)
+    if not n_unknown:
+        return []
+    share = 100 * n_unknown / np.size(weights)
+    return [f"{n_unknown:,} of {np.size(weights):,} labels ({share:.2g} %) are unknown and do not count."]
 
 
 def _draw(targets, labels, groups, n_resamples, seed) -> Resamples:
@@ -246,9 +249,7 @@ def _score(targets, scores, labels, multi_label, folds, weights, resamples) -> M
     """All numbers of one model on resamples already drawn."""
     targets, scores, weights = check(targets, scores, weights)
     names = MULTI_LABEL_METRICS if multi_label else SINGLE_LABEL_METRICS
-    intervals = {
-        name: interval(name, targets, scores, resamples, folds=folds, weights=weights) for name in names
-    }
+    intervals = {name: interval(name, targets, scores, resamples, folds=folds, weights=weights) for name in names}
     members = {}
     if folds is not None:
         members = {fold: np.flatnonzero(np.asarray(folds) == fold) for fold in np.unique(folds).tolist()}

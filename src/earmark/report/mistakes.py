@@ -23,7 +23,8 @@ class Mistake:
 
     where: its file and region.
     given: the labels it was given; heard: the tags that it should not have got.
-    tags: (label, score, given?) of the highest scores and of the given labels, highest first.
+    tags: (label, score, given?) of the highest scores and of the given labels, highest first; never a label that
+        nobody knows the clip to have or not.
     sound: HTML of spectrogram and player, empty where the sound cannot be read; `trouble` then says why.
     cut_seconds: length of the clip where only its beginning is played, else None.
     """
@@ -37,18 +38,23 @@ class Mistake:
     cut_seconds: float | None = None
 
 
-def worst(targets: np.ndarray, scores: np.ndarray, multi_label: bool, n: int) -> np.ndarray:
+def worst(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, multi_label: bool, n: int) -> np.ndarray:
     """Positions of the n worst clips, worst first.
 
     Single-label: wrong clips, by how far the best wrong score lies above the given label's. Multi-label: any
-    clip, by its cross-entropy summed over the labels.
+    clip, by its cross-entropy summed over the labels that are known.
+
+    Args:
+        targets: (clips, classes), 0 or 1.
+        scores: (clips, classes) in [0, 1].
+        weights: (clips, classes), 0 = unknown.
     """
-    given = targets > 0
+    given, absent = (targets > 0) & (weights > 0), (targets == 0) & (weights > 0)
     if multi_label:
         likely = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-        badness = -np.where(given, np.log(likely), np.log1p(-likely)).sum(axis=1)
+        badness = -np.where(given, np.log(likely), np.where(absent, np.log1p(-likely), 0.0)).sum(axis=1)
         return np.argsort(-badness, kind="stable")[:n]
-    margin = np.where(given, -np.inf, scores).max(axis=1) - np.where(given, scores, -np.inf).max(axis=1)
+    margin = np.where(absent, scores, -np.inf).max(axis=1) - np.where(given, scores, -np.inf).max(axis=1)
     order = np.argsort(-margin, kind="stable")
     return order[margin[order] > 0][:n]
 
@@ -57,22 +63,24 @@ def worst_mistakes(
     manifest: Manifest, scores: np.ndarray, n: int, progress: Callable[[int, int], None] | None = None
 ) -> list[Mistake]:
     """The n worst clips with spectrogram and player; `progress(done, total)` is called after each."""
-    targets = manifest.targets()
-    positions = worst(targets, scores, manifest.multi_label, n)
+    targets, weights = manifest.present(), manifest.label_weights()
+    positions = worst(targets, scores, weights, manifest.multi_label, n)
     mistakes = []
     for done, position in enumerate(positions, start=1):
-        mistakes.append(_mistake(manifest, int(position), targets[position] > 0, scores[position]))
+        known = weights[position] > 0
+        given = known & (targets[position] > 0)
+        mistakes.append(_mistake(manifest, int(position), given, known, scores[position]))
         if progress is not None:
             progress(done, len(positions))
     return mistakes
 
 
-def _mistake(manifest: Manifest, position: int, given: np.ndarray, scores: np.ndarray) -> Mistake:
+def _mistake(manifest: Manifest, position: int, given: np.ndarray, known: np.ndarray, scores: np.ndarray) -> Mistake:
     """One clip as a Mistake, its sound read."""
     labels = list(manifest.vocabulary)
-    order = np.argsort(-scores, kind="stable")
+    order = [column for column in np.argsort(-scores, kind="stable") if known[column]]
     # Heard are as many of the highest scores as labels were given, and whatever is more likely than not.
-    n_heard = min(max(int(given.sum()), int((scores > 0.5).sum()), 1), N_TAGS)
+    n_heard = min(max(int(given.sum()), int((scores[known] > 0.5).sum()), 1), N_TAGS)
     where = manifest.table["clip_id"].iloc[position]
     shown = [column for rank, column in enumerate(order) if rank < N_TAGS or given[column]]
     heard_sound, trouble, cut_seconds = _read(manifest, position, where)

@@ -8,21 +8,37 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from earmark.data.clip_audio import ClipAudio
+from earmark.data.manifest import Manifest
 from earmark.training.sampling import seed_for
 from earmark.windows import Framing, pad
+
+
+def loss_weights(manifest: Manifest) -> np.ndarray:
+    """How much each label counts in a loss, float32 (clips, classes): 0 where it is unknown, else its clip's weight."""
+    return manifest.label_weights() * manifest.weights.astype(np.float32)[:, None]
 
 
 class TrainingBatches(Dataset):
     """Batches of random windows. Item (epoch, batch) is always the same, whatever came before or runs beside.
 
     Args:
-        targets: (clips, classes) float32.
+        targets: (clips, classes) float32, in [0, 1].
+        weights: (clips, classes) float32, 0 = unknown.
         batch_size: clips a batch; an incomplete last batch is left out (other clips each epoch) unless it is alone.
     """
 
-    def __init__(self, audio: ClipAudio, targets: np.ndarray, framing: Framing, batch_size: int, seed: int):
+    def __init__(
+        self,
+        audio: ClipAudio,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        framing: Framing,
+        batch_size: int,
+        seed: int,
+    ):
         self.audio = audio
         self.targets = targets
+        self.weights = weights
         self.framing = framing
         self.batch_size = batch_size
         self.seed = seed
@@ -35,14 +51,15 @@ class TrainingBatches(Dataset):
     def __len__(self) -> int:
         return self.n_batches
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Waveforms (batch, window_samples) and targets (batch, classes), float32."""
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Waveforms (batch, window_samples), targets and weights (batch, classes), float32."""
         epoch, batch = key
         order = np.random.default_rng(seed_for(self.seed, epoch)).permutation(len(self.audio))
         chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
         generator = np.random.default_rng(seed_for(self.seed, epoch, batch))
         windows = np.stack([self._random_window(self.audio[clip], generator) for clip in chosen])
-        return torch.from_numpy(windows), torch.from_numpy(self.targets[chosen])
+        labels = torch.from_numpy(self.targets[chosen]), torch.from_numpy(self.weights[chosen])
+        return torch.from_numpy(windows), *labels
 
     def _random_window(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """A window at a random place of a longer clip; a shorter one is padded."""

@@ -14,6 +14,7 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from earmark.audio.cache import Cache
@@ -24,7 +25,7 @@ from earmark.errors import ConfigError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
 from earmark.training.callbacks import AtomicCheckpoints, History, RunningMean, checkpoints
-from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows
+from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows, loss_weights
 from earmark.training.module import OptimConfig, TaggingModule
 from earmark.training.sampling import EpochBatches
 from earmark.windows import Framing
@@ -71,9 +72,9 @@ def fit(
     """
     torch.manual_seed(seed)
     audio = ClipAudio(training, cache, framing.sample_rate)
-    targets = training.targets()
-    batches = TrainingBatches(audio, targets, framing, optim.batch_size, seed)
-    net.start_at_prior(torch.from_numpy(targets).mean(dim=0), training.multi_label)
+    targets, weights = training.targets(), loss_weights(training)
+    batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed)
+    net.start_at_prior(_prior(torch.from_numpy(targets), torch.from_numpy(weights)), training.multi_label)
     net.backbone.to(memory_format=torch.channels_last)
     module = TaggingModule(
         net,
@@ -82,7 +83,7 @@ def fit(
         multi_label=training.multi_label,
         seed=seed,
         steps_per_epoch=batches.n_batches,
-        validation_targets=None if validation is None else validation.targets(),
+        validation=validation,
     )
     with _quiet():
         trainer = _trainer(folder, optim, precision, stop_after, validation is not None)
@@ -101,6 +102,12 @@ def fit(
     except SystemExit as stop:  # Lightning turns Ctrl-C into an exit; the door decides about exit codes
         raise KeyboardInterrupt from stop
     return restore(net, folder, validation is not None)
+
+
+def _prior(targets: Tensor, weights: Tensor) -> Tensor:
+    """Share of each class among the clips that know it (classes,); 0 where none does."""
+    known = weights.sum(dim=0)
+    return (targets * weights).sum(dim=0) / torch.where(known > 0, known, torch.ones_like(known))
 
 
 def _trainer(

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as lightning
-import numpy as np
 import torch
 from torch import Tensor
 
 from earmark.augment.pipeline import Augmentation
 from earmark.config import require
+from earmark.data.manifest import Manifest
 from earmark.evaluation.metrics import lwlrap
 from earmark.lookup import lookup
 from earmark.models.tagging_net import TaggingNet
+from earmark.training.dataset import loss_weights
 from earmark.training.losses import LOSSES
 from earmark.training.sampling import seed_for
 
@@ -60,7 +61,7 @@ class TaggingModule(lightning.LightningModule):
 
     Args:
         steps_per_epoch: batches an epoch, for the schedule.
-        validation_targets: (clips, classes) of the inner validation clips, or None without any.
+        validation: the inner validation clips, or None without any.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class TaggingModule(lightning.LightningModule):
         multi_label: bool,
         seed: int,
         steps_per_epoch: int,
-        validation_targets: np.ndarray | None = None,
+        validation: Manifest | None = None,
     ):
         super().__init__()
         self.net = net
@@ -81,7 +82,7 @@ class TaggingModule(lightning.LightningModule):
         self.loss = lookup(LOSSES, config.loss or ("bce" if multi_label else "cross_entropy"), "loss")
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
-        self.validation_targets = validation_targets
+        self.validation = validation
         self.generator = torch.Generator()
         self._validation: list[tuple[Tensor, Tensor]] = []
 
@@ -90,18 +91,18 @@ class TaggingModule(lightning.LightningModule):
         torch.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 1))
         self.generator.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 2))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one augmented batch."""
-        waveform, targets = batch
+        waveform, targets, weights = batch
         augment = self.current_epoch < self.config.epochs - self.augmentation.config.off_for_last
         with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 cannot count a spectrogram's frames
             if augment:
-                waveform, targets = self.augmentation.waveform(waveform, targets, self.generator)
+                waveform, targets, weights = self.augmentation.waveform(waveform, targets, weights, self.generator)
             spectrogram = self.net.frontend(waveform)
             if augment:
                 spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
         logits = self.net.head(self.net.backbone(spectrogram.contiguous(memory_format=torch.channels_last)))
-        loss = self.loss(logits.float(), targets, self.config.smoothing)
+        loss = self.loss(logits.float(), targets, weights, self.config.smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
         return loss
 
@@ -112,14 +113,19 @@ class TaggingModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Loss and lwlrap of the inner validation clips, window logits averaged to clips."""
-        targets = torch.from_numpy(self.validation_targets)
+        targets = torch.from_numpy(self.validation.targets())
+        weights = torch.from_numpy(loss_weights(self.validation))
         logits = torch.cat([logits for logits, _ in self._validation])
         clips = torch.cat([clips for _, clips in self._validation])
         self._validation.clear()
         sums = torch.zeros_like(targets).index_add_(0, clips, logits)
         means = sums / torch.bincount(clips, minlength=len(targets))[:, None]
-        self.log("validation_loss", self.loss(means, targets, 0.0))
-        self.log("validation_score", lwlrap(self.validation_targets, means.numpy()))
+        self.log("validation_loss", self.loss(means, targets, weights))
+        known = self.validation.label_weights()
+        noisy = self.validation.column("subset") == "noisy"
+        if not noisy.all():
+            known[noisy] = 0  # labels that may be wrong must not choose the epoch where others can
+        self.log("validation_score", lwlrap(self.validation.present(), means.numpy(), known))
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW without decay on biases and norms; the one-cycle schedule, step by step."""
