@@ -39,15 +39,50 @@ def test_doubtful_separator_is_refused_with_advice(cells, message):
 
 
 def test_labels_are_stripped_and_stand_once():
-    assert split_labels([" dog ; rain;dog; ", "rain"], "t")[0] == [("dog", "rain"), ("rain",)]
+    assert split_labels([" dog ; rain;dog; ", "rain"], "t")[0] == [[("dog", "rain"), ("rain",)]]
+
+
+def test_one_sign_separates_the_labels_of_all_columns():
+    (labels, negative), empty_is_meant = split_labels(["dog", ""], "t", ["cat|rain", "wind|"])
+    assert labels == [("dog",), ()]
+    assert negative == [("cat", "rain"), ("wind",)]
+    assert not empty_is_meant
 
 
 def test_one_hot_columns_become_labels_and_other_columns_are_left_alone():
-    labels, problems = read_one_hot({"dog": ["1", "0"], "rain": ["1.0", "0"], "seconds": ["3.2", "4"]})
-    assert labels == [("dog", "rain"), ()]
-    assert problems == [[], []]
+    found = read_one_hot({"dog": ["1", "0"], "rain": ["1.0", "0"], "seconds": ["3.2", "4"], "note": ["", ""]})
+    assert found.classes == ("dog", "rain")
+    assert found.labels == [("dog", "rain"), ()]
+    assert found.strengths == [(), ()]
+    assert found.wrong == {}
 
 
-def test_typing_error_in_a_one_hot_column_is_named():
-    _, problems = read_one_hot({"dog": ["1", "0", "2"], "rain": ["1", "0", "0"]})
-    assert problems == [[], [], ["'2' in class column 'dog' is neither 0 nor 1"]]
+def test_fractions_are_strengths_and_gaps_are_unsure():
+    found = read_one_hot(
+        {"dog": ["1", "0.25", "0", "?"], "rain": ["0", "1", "", "0.5"], "level": [".1", ".2", ".3", ".4"]}
+    )
+    assert found.classes == ("dog", "rain")
+    assert found.labels == [("dog",), ("dog", "rain"), (), ("rain",)]
+    assert found.strengths == [(), (0.25, 1.0), (), (0.5,)]
+    assert found.unsure == [(), (), ("rain",), ("dog",)]
+
+
+def test_columns_of_nothing_but_fractions_are_classes_if_no_others_are():
+    found = read_one_hot({"dog": ["0.2", "0.9"], "rain": ["0.8", "0.1"], "seconds": ["0.5", "7"]})
+    assert found.classes == ("dog", "rain")
+    assert found.strengths == [(0.2, 0.8), (0.9, 0.1)]
+
+
+def test_one_class_column_is_not_enough():
+    assert read_one_hot({"dog": ["1", "0"], "note": ["a", "b"]}).classes == ()
+
+
+@pytest.mark.parametrize("cell", ["2", "-1", "x", "nan", "yes"])
+def test_typing_error_in_a_one_hot_column_is_named(cell):
+    found = read_one_hot({"dog": ["1", "0", cell], "rain": ["1", "0", "0"]})
+    assert found.wrong == {2: [f"'{cell}' in class column 'dog' is neither 0 nor 1 nor between them"]}
+    assert found.labels == [("dog", "rain"), (), ()]
+
+
+def test_a_sign_that_closes_the_cells_of_one_column_separates_in_all():
+    assert split_labels(["00|0"], "t", ["a;|", ""])[0] == [[("00", "0")], [("a;",), ()]]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from pathlib import Path
 
 import pytest
 
 from earmark.data import read_manifest
-from earmark.data.readers.folder import read_folder
-from earmark.data.readers.paths import walk
 from earmark.errors import ManifestError
 
 REAL = Path("../shared/data")
@@ -31,99 +28,8 @@ def table(root: Path, text: str, name: str = "t.csv", n_files: int = 4) -> Path:
     return root / name
 
 
-# Folders
-
-
-def test_folders_are_classes_and_deeper_files_belong_to_them(tmp_path):
-    touch(
-        tmp_path,
-        "dog/1.wav",
-        "dog/home/deep/2.FLAC",
-        "cat/1.wav",
-        "cat/.hidden.wav",
-        "cat/notes.txt",
-        ".git/x.wav",
-    )
-    manifest = read_manifest(tmp_path)
-    assert manifest.table["path"].tolist() == ["cat/1.wav", "dog/1.wav", "dog/home/deep/2.FLAC"]
-    assert manifest.table["labels"].tolist() == [("cat",), ("dog",), ("dog",)]
-    assert manifest.vocabulary.labels == ("cat", "dog")
-    assert not (manifest.multi_label or manifest.has_folds or manifest.has_groups)
-
-
-def test_what_a_folder_leaves_out_is_said(tmp_path, caplog):
-    touch(tmp_path, "dog/1.wav", "cat/1.wav", "cat/notes.txt", "loose.wav", "docs/readme.md")
-    with caplog.at_level(logging.INFO):
-        assert len(read_manifest(tmp_path)) == 2
-    assert "1 sounds in no class folder are left out (loose.wav" in caplog.text
-    assert "class folders without a sound are left out (docs)" in caplog.text
-    assert "2 files that are no sounds are passed over" in caplog.text
-
-
-def test_sounds_without_class_folders_are_refused_with_advice(tmp_path):
-    touch(tmp_path, "1.wav", "2.wav")
-    with pytest.raises(
-        ManifestError, match=r"2 sounds \('1.wav', …\), but no folder tells their class. Put each"
-    ):
-        read_manifest(tmp_path)
-
-
-def test_folder_without_sounds_is_refused(tmp_path):
-    touch(tmp_path, "a/readme.md")
-    with pytest.raises(ManifestError, match=r"no sound found \(1 folders and 1 other files"):
-        read_manifest(tmp_path)
-
-
-def test_names_that_no_table_can_hold_are_left_out_and_said(tmp_path, caplog):
-    touch(tmp_path, "dog/1.wav", "cat/1.wav", "dog/\udcff.wav")
-    assert len(read_manifest(tmp_path)) == 2
-    assert r"left out: ['dog/\udcff.wav']" in caplog.text
-
-
-def test_link_loops_and_pipes_are_passed_over(tmp_path):
-    touch(tmp_path, "dog/1.wav", "cat/1.wav")
-    os.mkfifo(tmp_path / "dog" / "pipe.wav")
-    (tmp_path / "dog" / "loop").symlink_to(tmp_path, target_is_directory=True)
-    assert len(read_manifest(tmp_path)) == 2
-
-
 def deny(*_, **__):
     raise PermissionError(13, "Permission denied", "somewhere")
-
-
-def test_folders_that_may_not_be_opened_are_an_error(tmp_path, monkeypatch):
-    touch(tmp_path, "dog/1.wav")
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "scandir", deny)
-        with pytest.raises(ManifestError, match="somewhere: cannot be opened .*Permission denied"):
-            walk(tmp_path / "dog")
-    monkeypatch.setattr(Path, "iterdir", deny)
-    with pytest.raises(ManifestError, match="cannot be opened .*Permission denied"):
-        read_folder(tmp_path)
-
-
-def test_folder_with_one_labelled_table_is_read_by_the_table(tmp_path, caplog):
-    touch(tmp_path, "audio/1.wav", "audio/2.wav")
-    table(tmp_path, "filename,category\n1.wav,dog\n2.wav,cat\n", n_files=0)
-    table(tmp_path, "name,licence\n1.wav,CC0\n", "licences.csv", n_files=0)
-    with caplog.at_level(logging.INFO):
-        manifest = read_manifest(tmp_path)
-    assert manifest.table["path"].tolist() == ["audio/1.wav", "audio/2.wav"]
-    assert "reading the table t.csv" in caplog.text
-
-
-def test_faults_of_the_only_table_of_a_folder_are_told_not_hidden(tmp_path):
-    touch(tmp_path, "audio/1.wav")
-    table(tmp_path, "filename,category\n1.wav\n", n_files=0)
-    with pytest.raises(ManifestError, match="row 2: 1 cells"):
-        read_manifest(tmp_path)
-
-
-def test_folder_with_two_labelled_tables_asks_for_one(tmp_path):
-    table(tmp_path, "file,label\n1.wav,dog\n", "a.csv")
-    table(tmp_path, "file,dog,cat\n1.wav,0,1\n", "b.tsv")
-    with pytest.raises(ManifestError, match=r"several tables of labelled files \(a.csv, b.tsv\)"):
-        read_manifest(tmp_path)
 
 
 # Tables
@@ -177,9 +83,7 @@ def test_one_hot_columns(tmp_path):
 
 
 def test_regions(tmp_path):
-    manifest = read_manifest(
-        table(tmp_path, "file,onset,offset,label\n1.wav,0.5,2,dog\n1.wav,2,,cat\n2.wav,,,dog\n")
-    )
+    manifest = read_manifest(table(tmp_path, "file,onset,offset,label\n1.wav,0.5,2,dog\n1.wav,2,,cat\n2.wav,,,dog\n"))
     assert manifest.table["start"].tolist() == [0.5, 2.0, 0.0]
     assert [str(end) for end in manifest.table["end"]] == ["2.0", "nan", "nan"]
     assert manifest.clip_ids.tolist() == ["1.wav#0.5-2", "1.wav#2-", "2.wav"]
@@ -195,12 +99,39 @@ def test_urbansound_times_are_of_the_source_recording_and_ignored(tmp_path):
     assert manifest.vocabulary.labels == ("cat", "dog")
 
 
+# Tables in folders
+
+
+def test_folder_with_one_labelled_table_is_read_by_the_table(tmp_path, caplog):
+    touch(tmp_path, "audio/1.wav", "audio/2.wav")
+    table(tmp_path, "filename,category\n1.wav,dog\n2.wav,cat\n", n_files=0)
+    table(tmp_path, "name,licence\n1.wav,CC0\n", "licences.csv", n_files=0)
+    with caplog.at_level(logging.INFO):
+        manifest = read_manifest(tmp_path)
+    assert manifest.table["path"].tolist() == ["audio/1.wav", "audio/2.wav"]
+    assert "reading the table t.csv" in caplog.text
+
+
+def test_faults_of_the_only_table_of_a_folder_are_told_not_hidden(tmp_path):
+    touch(tmp_path, "audio/1.wav")
+    table(tmp_path, "filename,category\n1.wav\n", n_files=0)
+    with pytest.raises(ManifestError, match="row 2: 1 cells"):
+        read_manifest(tmp_path)
+
+
+def test_folder_with_two_labelled_tables_asks_for_one(tmp_path):
+    table(tmp_path, "file,label\n1.wav,dog\n", "a.csv")
+    table(tmp_path, "file,dog,cat\n1.wav,0,1\n", "b.tsv")
+    with pytest.raises(ManifestError, match=r"several tables of labelled files \(a.csv, b.tsv\)"):
+        read_manifest(tmp_path)
+
+
 # Where files are
 
 
 def test_files_are_found_beside_below_absolute_and_in_the_audio_folder(tmp_path):
     touch(tmp_path, "data/wav/deep/1.wav", "sounds/x/2.wav", "sounds/3.wav")
-    text = "file,label\n1.wav,dog\nwav/deep/1.wav,cat\n"
+    text = "file,label\n1.wav,dog\nwav/deep/1.wav,dog\n"
     with pytest.raises(ManifestError, match="the same clip as row 2"):
         read_manifest(table(tmp_path / "data", text, n_files=0))
     manifest = read_manifest(
@@ -251,7 +182,10 @@ def test_when_no_file_is_found_the_audio_folder_is_asked_for(tmp_path):
             "sound,label\n1.wav,dog\n",
             r"no column holds file names \(found: sound, label\). Name one of them: path, fi",
         ),
-        ("file,klass\n1.wav,dog\n", r"no column holds labels \(found: file, klass\)."),
+        (
+            "file,klass\n1.wav,dog\n",
+            r"no column holds labels \(found: file, klass\).* Or give one 0/1 column per class",
+        ),
         ("file,label,label\n1.wav,dog,cat\n", r"columns stand more than once \(label\)"),
         (
             "file,label\n1.wav,dog,3\n2.wav\n",
@@ -267,10 +201,10 @@ def test_when_no_file_is_found_the_audio_folder_is_asked_for(tmp_path):
         ("file,label,end\n1.wav,dog,inf\n", "row 2: end 'inf' is no time in seconds"),
         ("file,label,fold\n1.wav,dog,a\n", "row 2: fold 'a' is not a whole number"),
         ("file,label,fold\n1.wav,dog,1.5\n", "row 2: fold '1.5' is not a whole number"),
-        ("file,label,fold\n1.wav,dog,1\n2.wav,cat,\n", "row 3: no fold"),
-        ("file,label\n1.wav,dog\n2.wav,cat\n./1.wav,rain\n", "row 4: the same clip as row 2"),
+        ("file,label,fold\n1.wav,dog,-2\n", "row 2: fold '-2' is not a whole number"),
+        ("file,label\n1.wav,dog\n2.wav,cat\n./1.wav,dog\n", "row 4: the same clip as row 2"),
         ("clip_id,file,label\nx,1.wav,dog\nx,2.wav,cat\n", "row 3: the same clip_id as row 2"),
-        ("file,dog,cat\n1.wav,1,0\n2.wav,0,x\n", "row 3: 'x' in class column 'cat' is neither 0 nor 1"),
+        ("file,dog,cat\n1.wav,1,0\n2.wav,0,x\n", "row 3: 'x' in class column 'cat' is neither 0 nor 1 nor"),
         ("file,label\n1.wav,Speech, loud\n", "too few or too many"),
         ('file,label\n1.wav,"Speech, loud"\n', "cannot be told whether the comma in 'Speech, loud'"),
     ],
@@ -288,12 +222,6 @@ def test_all_bad_rows_are_told_at_once(tmp_path):
     assert "8 of 9 rows are wrong" in lines[0]
     assert lines[1:3] == ["row 3: file '5.wav' is missing", "row 4: file '6.wav' is missing"]
     assert lines[-1] == "… and 4 more"  # two more files, and both faults of the last row
-
-
-def test_bytes_that_are_not_utf8_are_located(tmp_path):
-    (tmp_path / "t.csv").write_bytes("file,label\n1.wav,dog\n2.wav,Größe\n".encode("cp1252"))
-    with pytest.raises(ManifestError, match="t.csv row 3: byte 0xf6 is not UTF-8. Save the table as UTF-8"):
-        read_manifest(tmp_path / "t.csv")
 
 
 def test_cells_that_hold_line_breaks_do_not_shift_row_numbers(tmp_path):
@@ -318,17 +246,39 @@ def test_file_that_is_no_text_table(tmp_path):
         read_manifest(table(tmp_path, "x" * 200_000))
 
 
-def test_audio_folder_without_a_table_is_refused(tmp_path):
+def test_options_of_tables_are_refused_without_a_table_and_those_of_folders_with_one(tmp_path):
     touch(tmp_path, "dog/1.wav", "cat/1.wav")
     with pytest.raises(ManifestError, match="--audio-dir is for tables"):
         read_manifest(tmp_path, audio_dir=tmp_path / "dog")
+    with pytest.raises(ManifestError, match="--encoding is for tables"):
+        read_manifest(tmp_path, encoding="cp1252")
+    with pytest.raises(ManifestError, match="--folder-tricks is for a folder per class"):
+        read_manifest(table(tmp_path, "file,label\n1.wav,dog\n"), folder_tricks=True)
 
 
-def test_table_in_another_encoding_in_a_folder_is_passed_over_and_said(tmp_path, caplog):
+def test_a_table_of_something_else_is_passed_over(tmp_path):
     touch(tmp_path, "dog/1.wav", "cat/1.wav")
     (tmp_path / "notes.csv").write_bytes("Bemerkung: schön".encode("cp1252"))
     assert len(read_manifest(tmp_path)) == 2
-    assert "is not UTF-8. Save the table as UTF-8. It is passed over." in caplog.text
+
+
+def test_a_table_in_a_folder_that_cannot_be_read_is_passed_over_and_said(tmp_path, caplog):
+    touch(tmp_path, "dog/1.wav", "cat/1.wav")
+    (tmp_path / "notes.csv").write_bytes(b"\x81\xff\xff")
+    assert len(read_manifest(tmp_path)) == 2
+    assert "it cannot be told what else" in caplog.text
+    assert "It is passed over." in caplog.text
+
+
+def test_annotations_beside_recordings_are_read_as_such(tmp_path):
+    touch(tmp_path, "night/dusk.wav")
+    (tmp_path / "night/dusk.txt").write_text("0.5\t1.25\towl\n")
+    for path in (tmp_path / "night", tmp_path / "night/dusk.txt"):
+        manifest = read_manifest(path)
+        assert manifest.clip_ids.tolist() == ["dusk.wav#0.5-1.25"]
+        assert manifest.vocabulary.labels == ("owl",)
+    with pytest.raises(ManifestError, match="--folder-tricks is for a folder per class, and this is none"):
+        read_manifest(tmp_path / "night", folder_tricks=True)
 
 
 # Real data
