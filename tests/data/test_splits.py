@@ -179,7 +179,7 @@ def test_what_cannot_be_split_is_refused(labels, groups, message):
 
 def test_single_given_fold_and_single_wanted_fold_are_refused():
     manifest = make(1, 60, 3, False, None)
-    with pytest.raises(ManifestError, match="all clips are in fold 2, so none can be held out"):
+    with pytest.raises(ManifestError, match="all are in fold 2, so none can be held out in turn"):
         choose_folds(manifest.with_folds(np.full(60, 2)))
     with pytest.raises(ConfigError, match="n_folds is 1"):
         choose_folds(manifest, 1)
@@ -195,7 +195,14 @@ def test_clips_that_cannot_be_spread_are_refused():
 @pytest.mark.parametrize("name", SPLITS)
 def test_every_split_gives_each_clip_a_fold(name):
     manifest = make(2, 90, 3, False, 15).with_folds(np.arange(90) % 3)
-    folds = load(SPLITS[name])(manifest, 3, 0)
+    manifest = Manifest.build(
+        Path("root"),
+        manifest.table["path"],
+        manifest.table["labels"],
+        folds=manifest.folds,
+        extras={"date": [f"2024-01-{1 + number // 5:02}" for number in range(90)]},
+    )
+    folds = load(SPLITS[name])(manifest, [1 / 3] * 3, 0)
     assert folds.shape == (90,)
     assert set(folds) == {0, 1, 2}
 
