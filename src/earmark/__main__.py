@@ -12,7 +12,7 @@ from earmark.errors import EarmarkError, MissingExtraError
 
 # Import name → (package as pip knows it, extra) of everything that the core does without.
 OPTIONAL = {
-    "iterstrat": ("iterative-stratification", "train"),
+    "ftfy": ("ftfy", "train"),
     "jinja2": ("jinja2", "train"),
     "lightning": ("lightning", "train"),
     "onnx": ("onnx", "train"),
@@ -24,6 +24,7 @@ OPTIONAL = {
     "tensorboard": ("tensorboard", "train"),
     "torch": ("torch", "train"),
 }
+COMMAND_GROUPS = ("data", "leaderboard", "cache")  # these are no verbs; one follows
 
 
 def main() -> int:
@@ -52,8 +53,11 @@ def _refuse(error: EarmarkError) -> int:
 
 
 def _command() -> str:
-    """The command given, which is a verb: what the missing package is needed to do."""
-    return next((word for word in sys.argv[1:] if not word.startswith("-")), "run")
+    """The command given: what the missing package is needed to do."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if not words:
+        return "run"
+    return f"run `earmark {' '.join(words[:2])}`" if words[0] in COMMAND_GROUPS else words[0]
 
 
 if __name__ == "__main__":

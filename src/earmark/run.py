@@ -100,6 +100,11 @@ class Run:
         return self.folder / "scorecard.json"
 
     @property
+    def test_looks(self) -> Path:
+        """Evaluations of the run's tagger on locked test splits."""
+        return self.folder / "test_looks.jsonl"
+
+    @property
     def card(self) -> Path:
         return self.folder / "card.md"
 

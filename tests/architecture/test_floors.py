@@ -13,6 +13,7 @@ FLOORS = {
     "predictions": 0,
     "windows": 0,
     "run": 0,
+    "fetch": 0,
     "audio": 1,
     "tagger": 2,
     "data": 3,

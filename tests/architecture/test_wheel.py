@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = [("demo",), ("check",), ("train",), ("evaluate",), ("report",), ("tag",), ("cache", "clear")]
+COMMANDS = [
+    *[(verb,) for verb in ("demo", "check", "split", "train", "evaluate", "report", "tag")],
+    *[("data", verb) for verb in ("list", "get", "convert")],
+    *[("leaderboard", verb) for verb in ("add", "show")],
+    ("cache", "clear"),
+]
 
 
 def run(*command: str | Path, **options) -> subprocess.CompletedProcess:

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from earmark import audio
-from earmark.audio import decode
+from earmark.audio import sound as sound_module
 from earmark.errors import AudioError
 
 RATE = 16_000
@@ -96,14 +96,10 @@ def test_codec_overshoot_above_full_scale_is_kept(sound, make_tone):
     assert audio.load(path, RATE).max() > 7.9
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "rate"), [*LOSSY_FORMATS, ("s.wav", {}, 44_100), ("s.flac", {}, 22_050)]
-)
+@pytest.mark.parametrize(("name", "options", "rate"), [*LOSSY_FORMATS, ("s.wav", {}, 44_100), ("s.flac", {}, 22_050)])
 @pytest.mark.parametrize("block_seconds", [0.00005, 0.0377, 1.0, 100.0])
-def test_blocks_are_load_in_pieces_bit_for_bit(
-    sound, make_tone, monkeypatch, name, options, rate, block_seconds
-):
-    monkeypatch.setattr(decode, "READ_SAMPLES", 10_007)
+def test_blocks_are_load_in_pieces_bit_for_bit(sound, make_tone, monkeypatch, name, options, rate, block_seconds):
+    monkeypatch.setattr(sound_module, "READ_SAMPLES", 10_007)
     stereo = np.stack([make_tone(440, rate, 1.1), make_tone(1234, rate, 1.1)], axis=1)
     path = sound(name, stereo, rate, **options)
     pieces = list(audio.blocks(path, RATE, block_seconds=block_seconds))
@@ -116,13 +112,11 @@ def test_blocks_are_load_in_pieces_bit_for_bit(
 def test_the_size_of_a_read_does_not_change_the_samples(sound, make_tone, monkeypatch, name, options, rate):
     path = sound(name, make_tone(440, rate, 2.0), rate, **options)
     whole = audio.load(path, RATE)
-    monkeypatch.setattr(decode, "READ_SAMPLES", 4_001)
+    monkeypatch.setattr(sound_module, "READ_SAMPLES", 4_001)
     np.testing.assert_array_equal(audio.load(path, RATE), whole)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "rate"), [*LOSSY_FORMATS, ("s.wav", {}, 44_100), ("s.flac", {}, 48_000)]
-)
+@pytest.mark.parametrize(("name", "options", "rate"), [*LOSSY_FORMATS, ("s.wav", {}, 44_100), ("s.flac", {}, 48_000)])
 def test_a_region_is_a_slice_of_the_whole(sound, make_tone, name, options, rate):
     path = sound(name, make_tone(440, rate, 2.0), rate, **options)
     whole = audio.load(path, rate)
@@ -178,15 +172,38 @@ def test_a_double_beyond_float32_is_an_error(sound):
 def test_a_cut_flac_is_an_error_never_a_shorter_sound(sound, make_tone):
     path = sound("cut.flac", make_tone(440, 44_100, 3.0), 44_100)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(AudioError, match=r"is damaged at or after .* s \(.*flac"):
+    with pytest.raises(audio.CutOffError, match=r"is damaged at or after .* s \(.*flac") as caught:
+        audio.load(path, RATE)
+    readable = caught.value.readable_seconds
+    assert 1 < readable < 2
+    assert caught.value.claimed_seconds == 3
+    assert len(audio.load(path, 44_100, end=1.0)) == 44_100
+    before = []
+    with pytest.raises(audio.CutOffError, match="is damaged"):
+        for block in audio.blocks(path, 44_100):
+            before.append(len(block))
+    assert sum(before) == round(readable * 44_100)  # what is there comes before the error
+
+
+def test_frames_keep_channels_apart_and_pass_on_what_is_no_number(sound, make_tone):
+    samples = np.stack([make_tone(440, RATE, 1.0), -make_tone(440, RATE, 1.0)], axis=1)
+    samples[100, 1] = np.nan
+    path = sound("antiphase.wav", samples, RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(np.concatenate(list(audio.read_frames(path))), samples)
+    region = np.concatenate(list(audio.read_frames(path, 0.25, 0.5)))
+    np.testing.assert_array_equal(region, samples[RATE // 4 : RATE // 2])
+    assert np.abs(audio.load(path, RATE, start=0.1)).max() == 0  # the mean of the channels
+    with pytest.raises(AudioError, match="no number"):
         audio.load(path, RATE)
 
 
 def test_an_mp3_shorter_than_its_header_says_is_an_error_but_its_beginning_can_be_read(sound, make_tone):
     path = sound("cut.mp3", make_tone(440, 44_100, 4.0), 44_100, format="MP3", subtype="MPEG_LAYER_III")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(AudioError, match=r"stops at [12]\.\d\d s \(expected sound until 4\.00 s\)"):
+    with pytest.raises(audio.CutOffError, match=r"stops at [12]\.\d\d s \(expected sound until 4\.00 s\)") as caught:
         audio.load(path, RATE)
+    assert 1 < caught.value.readable_seconds < 3
+    assert caught.value.claimed_seconds == 4
     assert len(audio.load(path, RATE, end=1.0)) == RATE
 
 
@@ -218,9 +235,10 @@ def test_a_stream_of_unknown_length_is_read_to_its_end(sound, make_tone):
         audio.load(path, RATE, end=9.0)
 
 
-def test_a_sound_too_short_for_one_sample_is_an_error(sound):
-    with pytest.raises(AudioError, match="too short to leave a sample at 8000 Hz"):
-        audio.load(sound("click.wav", np.ones(2, dtype=np.float32), 192_000), 8_000)
+def test_a_sound_too_short_for_one_sample_gives_one(sound):
+    path = sound("click.wav", np.array([0.25, 0.75], dtype=np.float32), 192_000, subtype="FLOAT")
+    np.testing.assert_array_equal(audio.load(path, 8_000), np.array([0.5], dtype=np.float32))
+    assert [len(block) for block in audio.blocks(path, 8_000)] == [1]
 
 
 def test_memory_does_not_grow_with_the_recording(sound):

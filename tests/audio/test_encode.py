@@ -9,9 +9,7 @@ from earmark.errors import AudioError, RunError
 RATE = 32_000
 
 
-@pytest.mark.parametrize(
-    ("name", "subtype"), [("a.wav", "PCM_16"), ("a.flac", "PCM_16"), ("sub/A.WAV", "PCM_16")]
-)
+@pytest.mark.parametrize(("name", "subtype"), [("a.wav", "PCM_16"), ("a.flac", "PCM_16"), ("sub/A.WAV", "PCM_16")])
 def test_what_is_written_comes_back_within_16_bits(tmp_path, make_tone, name, subtype):
     original = make_tone(440, RATE, 1.0)
     audio.write(tmp_path / name, original, RATE)

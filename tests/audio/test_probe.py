@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import socket
 
 import numpy as np
 import pytest
 
 from earmark import audio
-from earmark.audio.undercount import _mapped, _mp3_samples
 from earmark.errors import AudioError
 
 RATE = 16_000
@@ -51,8 +51,14 @@ def test_a_name_that_is_not_unicode_opens(sound, make_tone, tmp_path):
         ("page.mp3", b"  <!DOCTYPE html><html>404</html>", "is a web page"),
         ("page2.mp3", b"<html><body>moved</body></html>", "is a web page"),
         ("pointer.wav", b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer"),
-        ("phone.m4a", b"\0\0\0 ftypM4A ....", "m4a needs conversion to WAV or FLAC"),
-        ("film.WEBM", b"\x1a\x45\xdf\xa3", "webm needs conversion to WAV or FLAC"),
+        ("page3.wav", b"\xef\xbb\xbf\r\n<!DOCTYPE html>", "is a web page"),
+        ("page4.wav", "<html>".encode("utf-16"), "is a web page"),
+        ("quota.wav", b'{"error": {"code": 403}}', "is a JSON document"),
+        ("denied.flac", b"<?xml version='1.0'?><Error>", "is an XML document"),
+        ("set.wav", b"PK\3\4 ........", r"is an archive\. Unpack it"),
+        ("set.wav.gz", b"\x1f\x8b\x08.........", "is an archive"),
+        ("paper.mp3", b"%PDF-1.7 ....", "is a PDF document"),
+        ("phone.m4a", b"\0\0\0 ftypM4A ....", "is not a sound that can be decoded|needs the PyAV package"),
         ("samples.raw", bytes(100), "raw samples say neither rate nor format"),
         ("riff.wav", b"RIFF\x10\0\0\0WAVEfmt ", "is not a sound that can be decoded"),
     ],
@@ -116,30 +122,57 @@ def test_an_absurd_sample_rate_is_an_error(sound):
         audio.load(path, RATE)
 
 
-def test_two_mp3_joined_are_an_error_not_the_first_alone(sound, make_tone):
-    options = {"format": "MP3", "subtype": "MPEG_LAYER_III"}
-    first = sound("a.mp3", make_tone(440, 44_100, 1.0), 44_100, **options)
-    joined = first.with_name("joined.mp3")
-    id3 = b"ID3\x04\0\0\0\0\0\x05hello"
-    joined.write_bytes(first.read_bytes() + b"TAG" + bytes(125) + id3 + first.read_bytes())
-    with pytest.raises(AudioError, match="holds more sound than its header lets be read"):
-        audio.load(joined, RATE)
+SOUND_STARTS = [
+    *(b"RIFF\0\0\0\0WAVE", b"RF64\xff\xff\xff\xffWAVE", b"RIFX\0\0\0\0WAVE", b"FORM\0\0\0\0AIFF", b"FORM\0\0\0\0AIFC"),
+    *(b"fLaC", b"OggS", b"ID3\x04", b".snd", b"caff", b"riff\x2e\x91\xcf\x11", b"\xff\xfb\x90", b"wvpk"),
+]
 
 
-@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_two_ogg_joined_are_an_error_not_the_first_alone(sound, make_tone, subtype):
-    first = sound("a.ogg", make_tone(440, 48_000, 1.0), 48_000, format="OGG", subtype=subtype)
-    joined = first.with_name("joined.ogg")
-    joined.write_bytes(2 * first.read_bytes())
-    with pytest.raises(AudioError, match="is a chain of Ogg streams"):
-        audio.load(joined, RATE)
+@pytest.mark.parametrize("start", SOUND_STARTS, ids=repr)
+def test_a_file_without_suffix_is_a_sound_by_its_first_bytes(saved, start):
+    assert audio.is_sound(saved("nameless", start + bytes(20)))
+    assert not audio.is_sound(saved("named.txt", start + bytes(20)))
 
 
-@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000])
-@pytest.mark.parametrize("mode", ["CONSTANT", "AVERAGE", "VARIABLE"])
-@pytest.mark.parametrize("seconds", [0.02, 1.0])
-def test_an_ordinary_mp3_of_any_rate_and_mode_is_read(sound, make_tone, rate, mode, seconds):
-    options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": mode, "compression_level": 0.5}
-    path = sound("a.mp3", make_tone(440, rate, seconds), rate, **options)
-    assert abs(audio.probe(path).seconds - seconds) < 0.05
-    assert _mapped(path, _mp3_samples) >= seconds * rate  # every frame was found
+@pytest.mark.parametrize(
+    "start", [b"", b"R", b"RIFF\0\0\0\0AVI ", b"FORM\0\0\0\0ILBM", b"%PDF", b"\x89PNG", b"some text"]
+)
+def test_a_file_without_suffix_and_such_bytes_is_none(saved, start):
+    assert not audio.is_sound(saved("nameless", start))
+
+
+def test_a_suffix_decides_without_opening_the_file(tmp_path):
+    for suffix in (".wav", ".WAV", ".opus", ".m4a", ".mp2"):
+        assert audio.is_sound(tmp_path / f"absent{suffix}")
+    for name in ("absent", "notes.txt", "list.csv", "archive.zip"):
+        assert not audio.is_sound(tmp_path / name)
+    (tmp_path / "folder.wav").mkdir()
+    assert not audio.is_sound(tmp_path / "folder.wav")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this platform")
+@pytest.mark.timeout(20)
+def test_pipes_sockets_devices_and_links_are_refused_without_waiting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # names of sockets must be short
+    os.mkfifo("pipe")
+    os.mkfifo("pipe.flac")
+    os.symlink("/dev/zero", "zero.wav")
+    os.symlink("loop.wav", "loop.wav")
+    os.symlink("pipe.flac", "link.wav")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.wav")
+        for name in ("pipe", "pipe.flac", "zero.wav", "loop.wav", "link.wav", "socket.wav"):
+            assert audio.is_sound(name) == (name != "pipe")
+            for read in (audio.probe, lambda path: audio.load(path, RATE), lambda path: list(audio.read_frames(path))):
+                with pytest.raises(AudioError, match="is a pipe or device|cannot be reached"):
+                    read(name)
+
+
+def test_a_nameless_file_that_cannot_be_opened_is_none(saved, monkeypatch):
+    path = saved("nameless", b"fLaC")
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert not audio.is_sound(path)

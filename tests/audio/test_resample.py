@@ -40,6 +40,4 @@ def test_what_lies_above_half_the_new_rate_is_gone_and_what_lies_below_stays():
 
 def test_half_the_amplitude_gives_half_the_result():
     signal = np.random.default_rng(1).standard_normal(5_000).astype(np.float32)
-    np.testing.assert_allclose(
-        resample(signal / 2, 44_100, 16_000), resample(signal, 44_100, 16_000) / 2, atol=1e-6
-    )
+    np.testing.assert_allclose(resample(signal / 2, 44_100, 16_000), resample(signal, 44_100, 16_000) / 2, atol=1e-6)

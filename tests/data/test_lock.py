@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from earmark.data import Manifest, read_manifest
-from earmark.data.lock import Lock, count_look, lock_path, looks_path, make_lock, read_lock, read_looks, verify, write_lock
+from earmark.data.lock import (
+    Lock,
+    count_look,
+    lock_path,
+    looks_path,
+    make_lock,
+    read_lock,
+    read_looks,
+    verify,
+    write_lock,
+)
 from earmark.errors import ManifestError, RunError
 
 

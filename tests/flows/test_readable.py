@@ -12,8 +12,8 @@ import pytest
 from earmark import audio
 from earmark.data.readers import read_manifest
 from earmark.errors import ManifestError
+from earmark.flows.prepare import require_inner_splits
 from earmark.flows.run_config import DataConfig, defaults_for, resolve
-from earmark.flows.train import require_inner_splits
 from earmark.tagger import load_tagger
 
 FOREST = "model=forest"
@@ -73,7 +73,7 @@ def test_a_forest_alone_is_trained_scored_and_shipped(train, folders, tmp_path):
     assert trained.run.report.exists()
 
 
-def test_more_than_half_broken_stops_before_anything_is_made(train, make_folders, tmp_path):
+def test_more_than_half_broken_stops_with_the_table_of_failures_alone(train, make_folders, sound_of, tmp_path):
     folder = make_folders(tmp_path / "sounds", n_per_class=3)
     for label in ("low", "noise"):
         for number in range(3 if label == "low" else 2):
@@ -81,7 +81,13 @@ def test_more_than_half_broken_stops_before_anything_is_made(train, make_folders
     with pytest.raises(ManifestError, match="5 files cannot be read, more than half of the clips") as caught:
         train(folder, tmp_path / "run")
     assert "low/0.wav: is empty" in str(caught.value)
-    assert not (tmp_path / "run").exists()
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["failures.csv"]
+    assert len((tmp_path / "run" / "failures.csv").read_text(encoding="utf-8").splitlines()) == 6
+    for label in ("low", "noise"):  # mended, the same command goes on in the same folder
+        shutil.copytree(folder / "high", folder / label, dirs_exist_ok=True)
+        for number in range(3):
+            audio.write(folder / label / f"{number}.wav", sound_of(label, number), 8000)
+    assert train(folder, tmp_path / "run", FOREST).n_failures == 0
 
 
 def test_a_class_of_which_nothing_can_be_read_stops_even_given_folds(train, folders, write_table, tmp_path):
@@ -95,38 +101,57 @@ def test_a_class_of_which_nothing_can_be_read_stops_even_given_folds(train, fold
 
 @pytest.fixture
 def copies(tmp_path, make_folders):
-    """A folder per class, in one of which all files are copies of one."""
+    """A folder per class, in one of which three of five files are copies of one."""
     folder = make_folders(tmp_path / "sounds")
-    for number in range(1, 5):
+    for number in range(1, 3):
         shutil.copy(folder / "low" / "0.wav", folder / "low" / f"{number}.wav")
     return folder
 
 
-def test_a_copy_in_another_fold_stops_the_run(train, copies, tmp_path):
+@pytest.fixture
+def leaking(tmp_path, copies, write_table):
+    """A table whose folds put copies into both."""
+    rows = [[f"{copies}/{label}/{n}.wav", label, n % 2] for label in ("low", "high", "noise") for n in range(5)]
+    return write_table(tmp_path / "t.csv", ["file", "label", "fold"], rows)
+
+
+def test_copies_stay_in_one_drawn_fold(train, copies, tmp_path):
+    trained = train(copies, tmp_path / "run", FOREST)
+    table = read_manifest(trained.run.manifest).table
+    copied = table["path"].str.endswith(("low/0.wav", "low/1.wav", "low/2.wav"))
+    assert copied.sum() == 3
+    assert table["fold"][copied].nunique() == 1
+    assert not trained.scorecard.has_leaks
+
+
+def test_given_folds_that_leak_stop_the_run_and_nothing_is_made(train, leaking, tmp_path):
     with pytest.raises(ManifestError, match="1 leaks: the same sound would be trained on and held out"):
-        train(copies, tmp_path / "run")
+        train(leaking, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_leak_that_is_allowed_is_said_wherever_the_score_stands(train, copies, tmp_path, caplog):
+def test_a_leak_that_is_allowed_is_said_wherever_the_score_stands(train, leaking, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "earmark"):
-        trained = train(copies, tmp_path / "run", FOREST, allow_leak=True)
-    said = "Leak: the same sound in several folds"
+        trained = train(leaking, tmp_path / "run", FOREST, allow_leak=True)
+    said = "Leak: the same sound on several sides"
     assert said in trained.run.card.read_text(encoding="utf-8")
     assert any(note.startswith(said) for note in trained.scorecard.notes())
     assert said in trained.run.report.read_text(encoding="utf-8")
-    assert "leak: the same sound in several folds" in caplog.text
+    assert "leak: the same sound on several sides" in caplog.text
+    assert read_manifest(trained.run.manifest).folds.tolist() == [0, 1, 0, 1, 0] * 3
 
 
-def test_given_folds_with_a_leak_go_on_and_say_so(train, copies, write_table, tmp_path, caplog):
-    rows = [[f"{label}/{n}.wav", label, n % 2] for label in ("low", "high", "noise") for n in range(5)]
-    table = write_table(tmp_path / "t.csv", ["file", "label", "fold"], rows)
+def test_folds_of_a_public_data_set_are_kept_although_they_leak(train, copies, write_table, tmp_path, caplog):
+    rows = []
+    for label, n in ((label, n) for label in ("low", "high", "noise") for n in range(5)):
+        name = copies / f"{n % 2}-{n + 10}-A-{len(label)}.wav"
+        shutil.copy(copies / label / f"{n}.wav", copies / label / name.name)
+        rows.append([copies / label / name.name, label, n % 2])
+    table = write_table(tmp_path / "esc.csv", ["file", "label", "fold"], rows)
     with caplog.at_level(logging.WARNING, "earmark"):
-        trained = train(table, tmp_path / "run", FOREST, audio_dir=copies)
-    assert "leak: the same sound in several folds" in caplog.text
-    assert "Leak: the same sound in several folds" in trained.run.card.read_text(encoding="utf-8")
-    manifest = read_manifest(trained.run.manifest)
-    assert manifest.folds.tolist() == [row[2] for row in rows]
+        trained = train(table, tmp_path / "run", FOREST)
+    assert trained.scorecard.has_leaks
+    assert "leak: the same sound on several sides" in caplog.text
 
 
 def test_an_inner_split_that_cannot_be_made_stops_before_training(folders, settings, tmp_path):

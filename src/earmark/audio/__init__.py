@@ -3,8 +3,9 @@
 The rate is decided here, once. A file that cannot be read is an AudioError, never silence.
 """
 
-from earmark.audio.decode import blocks, load
+from earmark.audio.decode import blocks, load, read_frames
 from earmark.audio.encode import write
-from earmark.audio.probe import AudioInfo, probe
+from earmark.audio.probe import AudioInfo, is_sound, probe
+from earmark.audio.sound import CutOffError
 
-__all__ = ["AudioInfo", "blocks", "load", "probe", "write"]
+__all__ = ["AudioInfo", "CutOffError", "blocks", "is_sound", "load", "probe", "read_frames", "write"]

@@ -22,7 +22,7 @@ from earmark.audio.probe import require_file
 from earmark.errors import AudioError, ConfigError, RunError
 from earmark.run import write_atomically
 
-ENTRY_SUFFIX = ".v1.npy"  # raise the number when decoding changes
+ENTRY_SUFFIX = ".v2.npy"  # raise the number when decoding changes
 FLOAT16_MAX = 65_504.0
 SETTLED_SECONDS = 2.0  # a file changed more recently than this may change again without its time showing it
 
@@ -89,9 +89,7 @@ class Cache:
     def __repr__(self) -> str:
         return f"Cache({self.folder}, at most {self.max_bytes / 1e9:g} GB)"
 
-    def waveform(
-        self, path: str | Path, sample_rate: int, start: float = 0.0, end: float | None = None
-    ) -> np.ndarray:
+    def waveform(self, path: str | Path, sample_rate: int, start: float = 0.0, end: float | None = None) -> np.ndarray:
         """A sound at `sample_rate`, decoded only if the cache does not hold it.
 
         Args:
@@ -227,8 +225,7 @@ class Cache:
         except (OSError, RunError) as error:
             reason = getattr(error.__cause__ or error, "strerror", None) or error
             raise ConfigError(
-                f"{self.folder}: the cache cannot be written to ({reason}). "
-                "Set EARMARK_CACHE to a folder that can."
+                f"{self.folder}: the cache cannot be written to ({reason}). Set EARMARK_CACHE to a folder that can."
             ) from error
         if self._bytes is not None:
             self._bytes += written
@@ -269,9 +266,7 @@ def _write_float16(path: Path, target: Path, sample_rate: int) -> int:
         for block in blocks(path, sample_rate):
             peak = float(np.abs(block).max())
             if peak > FLOAT16_MAX:
-                raise AudioError(
-                    f"{path}: has a peak of {peak:.3g}, full scale being 1. Scale it to full scale."
-                )
+                raise AudioError(f"{path}: has a peak of {peak:.3g}, full scale being 1. Scale it to full scale.")
             file.write(block.astype("<f2").tobytes())
             n_samples += len(block)
         size = file.tell()
@@ -282,9 +277,7 @@ def _write_float16(path: Path, target: Path, sample_rate: int) -> int:
 
 def _write_header(file, n_samples: int) -> None:
     """The .npy header of a float16 row."""
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "<f2", "fortran_order": False, "shape": (n_samples,)}
-    )
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": (n_samples,)})
 
 
 def _delete(entry: Path) -> bool:

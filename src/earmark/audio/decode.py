@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from earmark.audio.probe import SequentialFile, open_sound
+from earmark.audio.probe import open_sound
 from earmark.audio.resample import ResampleStream
+from earmark.audio.sound import LENGTH_TOLERANCE_SECONDS, CutOffError, Sound, average
 from earmark.errors import AudioError
 
-READ_SAMPLES = 1 << 19  # samples over all channels in one read: 12 s of mono at 44.1 kHz, 2 MiB
 END_TOLERANCE_SECONDS = 0.01  # tables round their ends to 2 decimals
-LENGTH_TOLERANCE_SECONDS = 0.1  # MP3 headers miscount by a frame or two
 
 
 def load(path: str | Path, sample_rate: int, start: float = 0.0, end: float | None = None) -> np.ndarray:
     """Decode a sound file, or a region of it.
 
     Args:
-        path: WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF or AU, of any rate and any number of channels.
+        path: WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, AU or CAF, of any rate and any number of channels; with PyAV
+            installed also AAC, ALAC, WebM and what else it decodes.
         sample_rate: of the result, Hz.
         start, end: region in seconds of the file; None is the file's end.
 
@@ -30,6 +29,7 @@ def load(path: str | Path, sample_rate: int, start: float = 0.0, end: float | No
 
     Raises:
         AudioError: the file or the region cannot be read.
+        CutOffError: an AudioError: the file stops before its end; it knows how much is there.
     """
     pieces = list(_resampled(Path(path), sample_rate, start, end))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -60,6 +60,23 @@ def blocks(
             yield piece[first : first + longest]
 
 
+def read_frames(path: str | Path, start: float = 0.0, end: float | None = None) -> Iterator[np.ndarray]:
+    """A sound as its file holds it: channels apart, at its own rate, whatever the samples are.
+
+    Args:
+        path, start, end: as for `load`.
+
+    Yields:
+        float32 (samples, channels), full scale ±1; NaN and infinity are passed on. Joined files whose parts differ
+        in rate or channels come as mono.
+
+    Raises:
+        AudioError: the file or the region cannot be read; with a damaged file perhaps only after some pieces.
+    """
+    with open_sound(Path(path)) as sound:
+        yield from _frames(sound, start, end)
+
+
 def region_samples(
     path: Path, start: float, end: float | None, n_samples: int | None, sample_rate: int
 ) -> tuple[int, int | None]:
@@ -82,9 +99,7 @@ def region_samples(
         return first, stop
     seconds = n_samples / sample_rate
     if first >= n_samples:
-        raise AudioError(
-            f"{path}: start {start:g} s is not before its end at {seconds:.3f} s. Correct the start."
-        )
+        raise AudioError(f"{path}: start {start:g} s is not before its end at {seconds:.3f} s. Correct the start.")
     if end is not None and end > seconds + END_TOLERANCE_SECONDS:
         raise AudioError(f"{path}: end {end:g} s is beyond its length of {seconds:.3f} s. Correct the end.")
     return first, n_samples if stop is None else min(stop, n_samples)
@@ -92,72 +107,56 @@ def region_samples(
 
 def _resampled(path: Path, sample_rate: int, start: float, end: float | None) -> Iterator[np.ndarray]:
     """The region at `sample_rate`, in pieces as they come from the decoder; at least one sample in all."""
-    with open_sound(path) as file:
-        stream = ResampleStream(file.samplerate, sample_rate)
-        n_ready = 0
-        for mono in _mono(file, path, start, end):
+    with open_sound(path) as sound:
+        stream = ResampleStream(sound.sample_rate, sample_rate)
+        n_ready, beginning = 0, np.zeros(1, dtype=np.float32)
+        for mono in _mono(sound, start, end):
             piece = stream.push(mono)
             n_ready += len(piece)
+            if not n_ready:
+                beginning = mono
             if len(piece):
                 yield piece
         piece = stream.push(np.zeros(0, dtype=np.float32), last=True)
         if len(piece):
             yield piece
-        elif not n_ready:
-            raise AudioError(f"{path}: is too short to leave a sample at {sample_rate} Hz. Leave it out.")
+        elif not n_ready:  # shorter than half a sample at this rate
+            yield beginning.mean(keepdims=True)
 
 
-def _mono(file: SequentialFile, path: Path, start: float, end: float | None) -> Iterator[np.ndarray]:
-    """The region at the file's own rate, channels averaged, in reads of constant size, each checked."""
-    known = file.frames if file.length_is_known else None
-    position, stop = region_samples(path, start, end, known, file.samplerate)
-    first = position
-    try:
-        at_once = max(1, READ_SAMPLES // file.channels)
-        _go_to(file, position, at_once)
-        while stop is None or position < stop:
-            wanted = at_once if stop is None else min(at_once, stop - position)
-            frames = file.read(wanted, dtype="float32", always_2d=True)
-            if not len(frames):
-                break
-            mono = _average(frames)
-            if not np.isfinite(mono).all():
-                second = (position + int(np.argmin(np.isfinite(mono)))) / file.samplerate
-                raise AudioError(
-                    f"{path}: holds a sample that is no number at {second:.3f} s. Mend or leave it out."
-                )
-            position += len(mono)
-            yield mono
-    except soundfile.LibsndfileError as error:
-        reason = error.error_string.rstrip(".")
-        raise AudioError(
-            f"{path}: is damaged at or after {position / file.samplerate:.2f} s ({reason}). Fetch it again."
-        ) from error
-    tolerance = LENGTH_TOLERANCE_SECONDS * file.samplerate
-    if position == first or (stop is not None and stop - position > tolerance):
-        expected = "sound" if stop is None else f"sound until {stop / file.samplerate:.2f} s"
-        raise AudioError(
-            f"{path}: stops at {position / file.samplerate:.2f} s (expected {expected}); it is cut off or "
-            "damaged. Fetch it again, or give a region before that."
+def _mono(sound: Sound, start: float, end: float | None) -> Iterator[np.ndarray]:
+    """The region at the file's own rate, channels averaged, each sample checked."""
+    position = round(start * sound.sample_rate)
+    for frames in _frames(sound, start, end):
+        mono = average(frames)
+        if not np.isfinite(mono).all():
+            second = (position + int(np.argmin(np.isfinite(mono)))) / sound.sample_rate
+            raise AudioError(f"{sound.path}: holds a sample that is no number at {second:.3f} s. Mend or leave it out.")
+        position += len(mono)
+        yield mono
+
+
+def _frames(sound: Sound, start: float, end: float | None) -> Iterator[np.ndarray]:
+    """The region at the file's own rate, whole, or an error after what there is of it."""
+    rate = sound.sample_rate
+    first, stop = region_samples(sound.path, start, end, sound.n_samples, rate)
+    position = first
+    for frames in sound.frames(first, stop):
+        position += len(frames)
+        yield frames
+    expected = sound.n_claimed if stop is None else stop
+    if position == first or (expected is not None and expected - position > LENGTH_TOLERANCE_SECONDS * rate):
+        wanted = "sound" if expected is None else f"sound until {expected / rate:.2f} s"
+        raise CutOffError(
+            f"{sound.path}: stops at {position / rate:.2f} s (expected {wanted}); it is cut off or "
+            "damaged. Fetch it again, or give a region before that.",
+            position / rate,
+            sound.n_claimed and sound.n_claimed / rate,
         )
-
-
-def _go_to(file: SequentialFile, position: int, at_once: int) -> None:
-    """Move to a frame. An MP3 is decoded up to there: after a seek its first frames would be silence, because
-    their bits lie in frames before."""
-    if file.format != "MP3":
-        file.seek(position)
-        return
-    while position and (skipped := len(file.read(min(position, at_once), dtype="float32"))):
-        position -= skipped
-
-
-def _average(frames: np.ndarray) -> np.ndarray:
-    """Mean of the channels of float32 (frames, channels), the same bits however the frames were cut."""
-    if frames.shape[1] == 1:
-        return frames[:, 0]
-    total = frames[:, 0].copy()
-    for channel in range(1, frames.shape[1]):
-        total += frames[:, channel]
-    total /= frames.shape[1]
-    return total
+    if sound.cut and stop is None:
+        raise CutOffError(
+            f"{sound.path}: ends within a piece of sound at {position / rate:.2f} s; it is cut off. Fetch it "
+            "again, or give a region before that.",
+            position / rate,
+            None,
+        )

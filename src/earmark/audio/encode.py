@@ -33,9 +33,7 @@ def write(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
         raise AudioError(f"{path}: a waveform is one row of finite samples (found shape {waveform.shape}).")
     peak = float(np.abs(waveform).max())
     if peak > 1 and format_name == "FLAC":
-        raise AudioError(
-            f"{path}: FLAC cannot hold a peak of {peak:.3g} (at most 1). Scale it, or write WAV."
-        )
+        raise AudioError(f"{path}: FLAC cannot hold a peak of {peak:.3g} (at most 1). Scale it, or write WAV.")
     if peak > 1 and format_name == "WAV":
         subtype = "FLOAT"
     samples = np.asarray(waveform, dtype=np.float32)

@@ -1,33 +1,65 @@
-"""What a sound file is, without decoding it; and the one way to open it, with an error that helps."""
+"""What a sound file is, mostly without decoding it; and the one way to open it, with errors that help."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
-from earmark.audio.undercount import undercount
+from earmark.audio.chunks import MAGICS, chunk_parts, is_mpeg
+from earmark.audio.flac import flac_parts
+from earmark.audio.media import is_available, open_media
+from earmark.audio.mpeg import foreign_bytes, mpeg_parts
+from earmark.audio.ogg import ogg_parts
+from earmark.audio.parts import Part
+from earmark.audio.sound import CutOffError, PartsSound, Sound
 from earmark.errors import AudioError
 
 SUFFIXES = (
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"),
+    *(".wav", ".flac", ".mp3", ".mp2", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"),
     *(".au", ".snd", ".w64", ".rf64", ".caf"),
 )
-CONVERTIBLE = (
-    *(".m4a", ".aac", ".mp4", ".m4b", ".mov", ".3gp", ".webm", ".mkv", ".mka"),
-    *(".wma", ".wmv", ".ac3", ".amr", ".ape", ".wv", ".avi", ".dsf"),
-)
+# What PyAV decodes: suffix → the codec it mostly holds.
+CONVERTIBLE = {
+    **dict.fromkeys((".m4a", ".aac", ".mp4", ".m4b", ".mov", ".3gp"), "AAC"),
+    **dict.fromkeys((".webm", ".mkv", ".mka"), "Matroska"),
+    **dict.fromkeys((".wma", ".wmv", ".asf"), "WMA"),
+    ".ac3": "AC-3",
+    ".amr": "AMR",
+    ".ape": "Monkey's Audio",
+    ".wv": "WavPack",
+    ".avi": "AVI",
+    ".dsf": "DSD",
+    ".spx": "Speex",
+    ".tta": "TTA",
+    ".flv": "Flash video",
+    ".eac3": "E-AC-3",
+    ".dts": "DTS",
+}
 LOWEST_RATE, HIGHEST_RATE = 100, 4_000_000  # Hz; from infrasound loggers to ultrasound cards
 
+_AGAIN = "Fetch the sound again."
 _FOREIGN_STARTS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the sound itself. Fetch it with `git lfs pull`."),
-    (b"<!doctype", "a web page. Fetch the sound again."),
-    (b"<html", "a web page. Fetch the sound again."),
+    *((start, f"a web page. {_AGAIN}") for start in (b"<!doctype", b"<html", b"<head", b"<body", b"<!--")),
+    (b"<?xml", f"an XML document. {_AGAIN}"),
+    *((start, f"a JSON document. {_AGAIN}") for start in (b'{"', b"{}", b'[{"', b"{\n", b"{\r\n")),
+    *((start, "an archive. Unpack it.") for start in (b"pk\3\4", b"\x1f\x8b", b"7z\xbc\xaf", b"rar!", b"\xfd7zxz")),
+    (b"%pdf-", f"a PDF document. {_AGAIN}"),
 )
+_SOUND_STARTS = (b"fLaC", b"OggS", b"ID3", b".snd", b"caff", b"riff\x2e\x91\xcf\x11", b"\xff\xfb", b"\xff\xfa")
+_SOUND_STARTS += (b"\xff\xf3", b"\xff\xf2", b"wvpk")
+_MEDIA_STARTS = (  # where, what, codec
+    *((4, b"ftyp", "AAC"), (0, b"\xff\xf1", "AAC"), (0, b"\xff\xf9", "AAC"), (0, b"\x0b\x77", "AC-3")),
+    *((0, b"\x1a\x45\xdf\xa3", "Matroska"), (0, b"\x30\x26\xb2\x75", "WMA"), (0, b"wvpk", "WavPack")),
+    *((0, b"MAC ", "Monkey's Audio"), (0, b"#!AMR", "AMR"), (28, b"Speex", "Speex")),
+)
+_OGG_SUFFIXES = (".ogg", ".oga", ".opus")
+_MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga", ".mpa")
 
 
 @dataclass(frozen=True)
@@ -35,7 +67,7 @@ class AudioInfo:
     """A sound file's facts.
 
     sample_rate: Hz. n_channels: count. seconds: duration.
-    format, subtype: libsndfile's words, such as "WAV" and "PCM_16".
+    format, subtype: the decoder's words, such as "WAV" and "PCM_16".
     """
 
     sample_rate: int
@@ -43,23 +75,6 @@ class AudioInfo:
     seconds: float
     format: str
     subtype: str
-
-
-class SequentialFile(soundfile.SoundFile):
-    """A sound file read from front to back.
-
-    soundfile seeks to where it already is after every read: that disturbs MP3 decoding in the last bits, and
-    fails at the end of a stream of unknown length. Not being "seekable" leaves that out; `seek` still works.
-    """
-
-    def seekable(self) -> bool:
-        """Never: see above."""
-        return False
-
-    @property
-    def length_is_known(self) -> bool:
-        """False for streams whose header does not say how long they are (FLAC written to a pipe)."""
-        return self.frames < 2**62
 
 
 def require_file(path: Path) -> os.stat_result:
@@ -82,7 +97,31 @@ def require_file(path: Path) -> os.stat_result:
     return status
 
 
-def open_sound(path: Path) -> SequentialFile:
+def is_sound(path: str | Path) -> bool:
+    """Whether a file is meant to be a sound, by its suffix or, without one, by its first bytes.
+
+    Only regular files are opened, so that no pipe can block. What cannot be reached is judged by its name.
+    """
+    path = Path(path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        mode = stat.S_IFREG if path.suffix else 0
+    if path.suffix:
+        return path.suffix.lower() in (*SUFFIXES, *CONVERTIBLE) and not stat.S_ISDIR(mode)
+    if not stat.S_ISREG(mode):
+        return False
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    if start[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM"):
+        return start[8:12] in (b"WAVE", b"AIFF", b"AIFC")
+    return start.startswith(_SOUND_STARTS)
+
+
+def open_sound(path: Path) -> Sound:
     """Open a sound file for reading.
 
     Raises:
@@ -90,56 +129,88 @@ def open_sound(path: Path) -> SequentialFile:
     """
     require_file(path)
     try:
-        with open(path, "rb") as file:
-            start = file.read(64)
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            start = data[:64]
+            if foreign := _foreign(path, start):
+                raise AudioError(f"{path}: {foreign}")
+            parts = _parts(path, data)
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror}). Check its permissions.") from error
-    if path.suffix.lower() == ".raw":
-        raise AudioError(f"{path}: raw samples say neither rate nor format. Convert the file to WAV or FLAC.")
     try:
-        # Bytes on POSIX: a name that is not UTF-8 must open too.
-        file = SequentialFile(os.fspath(path) if sys.platform == "win32" else os.fsencode(path))
+        sound: Sound | None = PartsSound(path, parts)
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path}: {_diagnosis(path, start, error)}") from error
-    problem = _header_problem(file) or undercount(path, file.format, file.frames)
-    if problem:
-        file.close()
+        if any(part.cut for part in parts):
+            raise CutOffError(
+                f"{path}: is cut off before anything of it can be decoded. Fetch it again.", 0.0, None
+            ) from error
+        sound = open_media(path)
+        if sound is None:
+            raise AudioError(f"{path}: {_diagnosis(path, start, error)}") from error
+    if problem := _header_problem(sound):
+        sound.close()
         raise AudioError(f"{path}: {problem}")
-    return file
+    return sound
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Read a sound file's header.
+    """Read a sound file's header. Where it does not say how long the sound is, decode it.
 
     Raises:
         AudioError: the file cannot be read as sound.
     """
-    with open_sound(Path(path)) as file:
-        frames = file.frames
-        if not file.length_is_known:
-            frames = 0
-            while block := len(file.read(1 << 16, dtype="float32")):
-                frames += block
-        return AudioInfo(file.samplerate, file.channels, frames / file.samplerate, file.format, file.subtype)
+    with open_sound(Path(path)) as sound:
+        n_samples = sound.n_claimed
+        if n_samples is None:
+            n_samples = sum(len(frames) for frames in sound.frames(0, None))
+        seconds = n_samples / sound.sample_rate
+        return AudioInfo(sound.sample_rate, sound.n_channels, seconds, sound.format, sound.subtype)
 
 
-def _header_problem(file: SequentialFile) -> str:
-    """What a header that libsndfile accepts can still have wrong; "" if nothing."""
-    if file.frames == 0:
+def _parts(path: Path, data: mmap.mmap) -> tuple[Part, ...]:
+    """The sounds in a file, as libsndfile reads them whole."""
+    start = data[:12]
+    whole = (Part(((0, len(data)),)),)
+    suffix = path.suffix.lower()
+    if start.startswith(MAGICS):
+        return is_mpeg(data) and mpeg_parts(data) or chunk_parts(path, data)
+    if start.startswith(b"OggS") or suffix in _OGG_SUFFIXES:
+        return ogg_parts(path, data)
+    behind_id3 = foreign_bytes(data, 0)
+    if data[behind_id3 : behind_id3 + 4] == b"fLaC":
+        return flac_parts(data, behind_id3)
+    if behind_id3 or suffix in _MPEG_SUFFIXES or (start[:1] == b"\xff" and start[1:2] >= b"\xe2"):
+        return mpeg_parts(data) or whole
+    return whole
+
+
+def _header_problem(sound: Sound) -> str:
+    """What a header that could be read can still have wrong; "" if nothing."""
+    if sound.n_samples == 0:
         return "holds no sound (0 samples). Remove it, or record or fetch it again."
-    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
-        return f"claims a sample rate of {file.samplerate} Hz, so its header is damaged. Fetch it again."
+    if not LOWEST_RATE <= sound.sample_rate <= HIGHEST_RATE:
+        return f"claims a sample rate of {sound.sample_rate} Hz, so its header is damaged. Fetch it again."
     return ""
 
 
+def _foreign(path: Path, start: bytes) -> str:
+    """What a file is that is no sound, and what to do; "" if it may be one."""
+    if path.suffix.lower() == ".raw":
+        return "raw samples say neither rate nor format. Convert the file to WAV or FLAC."
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16, as far as it is ASCII
+        text = start[2:].replace(b"\0", b"").lstrip().lower()
+    return next((f"is {what}" for foreign, what in _FOREIGN_STARTS if text.startswith(foreign)), "")
+
+
 def _diagnosis(path: Path, start: bytes, error: soundfile.LibsndfileError) -> str:
-    """Why libsndfile refused the file, from its first bytes and its name, and what to do."""
-    suffix = path.suffix.lower()
-    for foreign, text in _FOREIGN_STARTS:
-        if start.lstrip().lower().startswith(foreign):
-            return f"is {text}"
-    if suffix in CONVERTIBLE:
-        return f"{suffix[1:]} needs conversion to WAV or FLAC (for example with ffmpeg)."
+    """Why nothing decodes the file, from its first bytes and its name, and what to do."""
+    codec = next((name for at, sign, name in _MEDIA_STARTS if start[at:].startswith(sign)), None)
+    codec = codec or CONVERTIBLE.get(path.suffix.lower())
+    if codec and not is_available():
+        return (
+            f"{codec} needs the PyAV package to decode. pip install 'earmark[media]', or convert the file to WAV "
+            "or FLAC."
+        )
     shown = start[:12].decode("ascii", "replace").encode("ascii", "replace").decode()
     printable = "".join(character if character.isprintable() else "." for character in shown)
     reason = error.error_string.rstrip(".")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from earmark import __version__
-from earmark.cli import data, score, tag, train
+from earmark.cli import convert, corpora, data, leaderboard, score, split, tag, train
 
 app = typer.Typer(
     name="earmark",
@@ -15,6 +15,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback is for us, and is best plain
 )
+data_sets = typer.Typer(help="Public data sets, and tables from one format into another.", no_args_is_help=True)
+board = typer.Typer(help="Validation scores beside scores from outside.", no_args_is_help=True)
 cache = typer.Typer(help="The sounds that training keeps decoded.", no_args_is_help=True)
 
 
@@ -35,9 +37,17 @@ def options(
 
 app.command()(train.demo)
 app.command()(data.check)
+app.command()(split.split)
 app.command()(train.train)
 app.command()(score.evaluate)
 app.command()(score.report)
 app.command()(tag.tag)
+app.add_typer(data_sets, name="data")
+data_sets.command("list")(corpora.list_corpora)
+data_sets.command("get")(corpora.get_corpus)
+data_sets.command("convert")(convert.convert)
+app.add_typer(board, name="leaderboard")
+board.command("add")(leaderboard.add)
+board.command("show")(leaderboard.show)
 app.add_typer(cache, name="cache")
 cache.command("clear")(data.clear_cache)

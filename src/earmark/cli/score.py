@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_scorecard, show_log
 
 
@@ -14,10 +15,19 @@ def evaluate(
     tagger: Annotated[Path, typer.Argument(help="A tagger file.")],
     data: Annotated[Path, typer.Argument(help="Labelled sounds that the tagger was not trained on.")],
     out: Annotated[Path | None, typer.Option(help="Also write the scorecard here, as JSON.")] = None,
-    audio_dir: Annotated[Path | None, typer.Option(help="Where the table's files are, if not beside it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
+    split: Annotated[
+        str | None, typer.Option(help="train, validation or test. [default: test if the table has one, else all]")
+    ] = None,
+    fraction: options.Fraction = 1.0,
+    audio_dir: options.AudioDir = None,
+    encoding: options.Encoding = None,
+    folder_tricks: options.FolderTricks = False,
+    merge: options.Merge = True,
+    as_json: options.AsJson = False,
 ) -> None:
     """Score a tagger file on labelled sounds it never saw, with intervals.
+
+    Of a table with a test split only that is scored; if `earmark split` has locked it, the look is counted.
 
     Example:
 
@@ -26,7 +36,16 @@ def evaluate(
     from earmark.flows.evaluate import evaluate as run_evaluation
 
     show_log()
-    evaluated = run_evaluation(tagger, data, audio_dir=audio_dir)
+    evaluated = run_evaluation(
+        tagger,
+        data,
+        split=split,
+        audio_dir=audio_dir,
+        encoding=encoding,
+        folder_tricks=folder_tricks,
+        merge=merge,
+        fraction=fraction,
+    )
     if out:
         evaluated.scorecard.save(out)
     if as_json:

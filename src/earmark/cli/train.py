@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_scorecard, show_log
 
 Settings = Annotated[
@@ -16,19 +17,26 @@ Settings = Annotated[
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="A table of files and labels, or a folder with a folder per class.")],
+    data: options.Data,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")] = None,
     model: Annotated[str | None, typer.Option(help="se_cnn, tiny_cnn or forest. [default: se_cnn]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")] = None,
     setting: Settings = None,
-    audio_dir: Annotated[Path | None, typer.Option(help="Where the table's files are, if not beside it.")] = None,
-    allow_leak: Annotated[bool, typer.Option(help="Go on although one recording is in several folds.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
+    fraction: options.Fraction = 1.0,
+    segment: options.Segment = None,
+    audio_dir: options.AudioDir = None,
+    encoding: options.Encoding = None,
+    folder_tricks: options.FolderTricks = False,
+    merge: options.Merge = True,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
+    ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train on labelled sounds: folds, baseline, network, scores with intervals, one tagger file, a report.
 
-    The same command again goes on where it was stopped.
+    The same command again goes on where it was stopped. Clips of a test split are set aside; copies stay in one fold.
 
     Examples:
 
@@ -37,6 +45,8 @@ def train(
       earmark train labels.csv --audio-dir wav --out runs/birds --seed 1
 
       earmark train sounds/ --set optim.epochs=30 --set window.seconds=2
+
+      earmark train sounds/ --fraction 0.05 --out runs/quick
     """
     from earmark.flows.train import train as run_training
 
@@ -44,7 +54,18 @@ def train(
     short = {"model": model, "seed": seed}
     settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
     trained = run_training(
-        data, out, audio_dir=audio_dir, recipe=recipe, settings=settings, allow_leak=allow_leak, progress=not as_json
+        data,
+        out,
+        audio_dir=audio_dir,
+        encoding=encoding,
+        folder_tricks=folder_tricks,
+        merge=merge,
+        fraction=fraction,
+        segment=segment,
+        recipe=recipe,
+        settings=settings,
+        allow_leak=allow_leak,
+        progress=not as_json,
     )
     show_trained(trained, as_json)
 
@@ -52,7 +73,7 @@ def train(
 def demo(
     out: Annotated[Path, typer.Option(help="Where the sounds and the run go.")] = Path("earmark-demo"),
     seed: Annotated[int, typer.Option(help="Of the sounds and of the training.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """No data yet: make a labelled sound set, then check, split, train, score, report and tag, in a few minutes.
 

@@ -71,8 +71,9 @@ class Fingerprint:
 class Match:
     """Two recordings that share sound.
 
-    first, second: positions, first < second. score: in [0, 1]. offset_seconds: the second begins so much later than
-    the first. overlap_seconds: of the shared sound.
+    first, second: positions, first < second. score: evidence / (evidence + 10) in [0, 1], where evidence is the
+    correlation of the two in standard deviations of chance. offset_seconds: the second begins so much later than the
+    first. overlap_seconds: of the shared sound, within the 30 s that were compared.
     """
 
     first: int

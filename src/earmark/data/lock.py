@@ -39,7 +39,7 @@ class Lock:
 
 @dataclass(frozen=True)
 class Look:
-    """One evaluation on a locked test split: when (ISO 8601, UTC), which table's, of which tagger file, what it scored."""
+    """One evaluation on a table's locked test split: when (ISO 8601, UTC), of which tagger file, and what it scored."""
 
     when: str
     table: str

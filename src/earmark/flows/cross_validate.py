@@ -24,6 +24,7 @@ from earmark.run import REFIT, FoldFolder, write_json
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import score_files
 from earmark.tagger.tagger import load_tagger
+from earmark.training.dataset import loss_weights
 from earmark.training.fit import FitResult, fit, restore
 from earmark.training.sampling import seed_for
 
@@ -34,8 +35,8 @@ FitFold = Callable[[int | str, np.ndarray, FoldFolder], dict[str, Any]]
 
 
 def cross_validate(experiment: Experiment, model: str, fit_fold: FitFold) -> Predictions:
-    """Out-of-fold window scores of every clip. Folds that are done already are read, not made again."""
-    folds = np.unique(experiment.manifest.folds).tolist()
+    """Out-of-fold window scores of every clip that is ever held out. Folds that are done are read, not made again."""
+    folds = experiment.manifest.fold_numbers
     return concatenate([cross_validate_fold(experiment, model, fold, fit_fold) for fold in folds])
 
 
@@ -151,7 +152,7 @@ class NetworkFolds:
         return self.experiment.config.model
 
     def _folds(self) -> list[int]:
-        return np.unique(self.experiment.manifest.folds).tolist()
+        return self.experiment.manifest.fold_numbers
 
     def _folder(self, fold: int | str) -> FoldFolder:
         return self.experiment.run.fold(fold, self._model)
@@ -181,8 +182,9 @@ class ForestFolds:
     def fit(self, positions: np.ndarray, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Fit on the clips at `positions` and write the tagger file, held against scikit-learn's own answer."""
         graph, features = self.features()
-        targets = self.experiment.manifest.targets()
-        forest = fit_forest(features, targets, positions, self.experiment.config.seed)
+        manifest = self.experiment.manifest
+        targets = manifest.targets()
+        forest = fit_forest(features, targets, positions, self.experiment.config.seed, loss_weights(manifest))
         windows = self.experiment.sample_windows()
         model = forest_graph(graph.model, forest, targets.shape[1])
         write_tagger(model, metadata, folder.tagger, windows, forest.predict(graph(windows)))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from earmark.data.fraction import take_fraction
 from earmark.data.leakage import hash_contents
+from earmark.data.lock import add_look, count_look, verify
+from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
-from earmark.errors import EarmarkError, summarise_rows
+from earmark.errors import EarmarkError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.predictions import Predictions
+from earmark.report.card import card_text
+from earmark.run import Run, write_text
 from earmark.tagger.tag_files import default_threads, score_files
 from earmark.tagger.tagger import Tagger, load_tagger
 
@@ -28,21 +33,41 @@ class Evaluated:
     failures: list[tuple[str, str]]
 
 
-def evaluate(tagger: Path | str, data: Path | str, *, audio_dir: Path | str | None = None) -> Evaluated:
-    """Score a tagger file on labelled data.
+def evaluate(
+    tagger: Path | str,
+    data: Path | str,
+    *,
+    split: str | None = None,
+    audio_dir: Path | str | None = None,
+    encoding: str | None = None,
+    folder_tricks: bool = False,
+    merge: bool = True,
+    fraction: float = 1.0,
+) -> Evaluated:
+    """Score a tagger file on labelled data. A look at a locked test split is counted, beside it and in the run.
 
     Args:
         tagger: the file.
         data: a table or folder, its labels among the tagger's.
-        audio_dir: where the table's files are, if not beside it.
+        split: "train", "validation" or "test": only those clips; by default the test clips if there are some.
+        audio_dir, encoding, folder_tricks, merge: how the data is read, see `read_manifest`.
+        fraction: share of the clips to use, in whole groups of every class.
 
     Raises:
-        ManifestError: the data has labels that the tagger does not know.
+        ManifestError: the data has labels that the tagger does not know, no clips of the split, or a test split that
+            was changed after it was locked.
         EarmarkError: the data is what it was trained on, or no clip can be read.
     """
-    data, audio_dir = Path(data), Path(audio_dir) if audio_dir else None
+    tagger, data = Path(tagger), Path(data)
     opened = load_tagger(tagger)
-    manifest = read_manifest(data, audio_dir=audio_dir).with_vocabulary(opened.labels)
+    manifest = read_manifest(
+        data, audio_dir=audio_dir, encoding=encoding, folder_tricks=folder_tricks, merge=merge
+    ).with_vocabulary(opened.labels)
+    lock = verify(data, manifest, default_threads()) if data.is_file() else None
+    manifest, remarks = choose_split(manifest, split)
+    if fraction < 1:
+        remarks.append(f"A part of the data: --fraction {fraction:g} of {len(manifest):,} clips.")
+        manifest = take_fraction(manifest, fraction)
     hashes = hash_contents(manifest, default_threads())
     require_unseen(opened, manifest.content_hash(hashes), data)
     predictions, failed = score_files(opened, manifest.clips())
@@ -54,13 +79,44 @@ def evaluate(tagger: Path | str, data: Path | str, *, audio_dir: Path | str | No
     require_unseen(opened, manifest.content_hash(hashes), data)  # training, too, left out what cannot be read
     predictions = predictions.align(manifest.clip_ids)
     scorecard = make_scorecard(
-        manifest.targets(),
+        manifest.present(),
         {opened.metadata.name: predictions.scores},
         labels=manifest.vocabulary.labels,
         groups=manifest.groups,
         multi_label=opened.metadata.multi_label,
+        weights=manifest.label_weights(),
+        remarks=remarks,
     )
+    if lock and (manifest.splits == "test").any():
+        scorecard = counted(scorecard, data, tagger, opened.metadata.name)
     return Evaluated(scorecard, predictions, failures)
+
+
+def choose_split(manifest: Manifest, split: str | None) -> tuple[Manifest, list[str]]:
+    """The clips of a split, and the remark on it; all of them if none is asked for and there is no test split.
+
+    Raises:
+        ManifestError: there is no clip of that split.
+    """
+    inside = manifest.splits == (split or "test")
+    if split is None and not inside.any():
+        return manifest, []
+    if not inside.any():
+        found = ", ".join(sorted({name for name in manifest.splits if name})) or "none"
+        raise ManifestError(f"{manifest.root}: there is no clip of split '{split}' (found: {found}). Correct --split.")
+    return manifest.select(inside), [f"The {split or 'test'} split: {inside.sum():,} of {len(manifest):,} clips."]
+
+
+def counted(scorecard: Scorecard, data: Path, tagger: Path, name: str) -> Scorecard:
+    """Count a look at a locked test split, beside its table and in the tagger's run; the scorecard says how many."""
+    metric = scorecard.primary_metric
+    look, n_looks = count_look(data, tagger, metric, scorecard.models[name].metrics[metric].value)
+    run = Run(tagger.resolve().parent)
+    if run.scorecard.exists():
+        add_look(run.test_looks, look)
+        write_text(run.card, card_text(run))
+    remark = f"Look {n_looks} at this locked test split. Choosing by what is seen there uses it up."
+    return replace(scorecard, remarks=(*scorecard.remarks, remark))
 
 
 def require_unseen(tagger: Tagger, content_hash: str, data: Path) -> None:

@@ -115,7 +115,9 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
                 f"{run.folder}: holds a run on other rows (the data has changed since). "
                 "Choose another --out, or delete the folder."
             )
-    elif run.folder.exists() and any(not entry.name.startswith(".") for entry in run.folder.iterdir()):
+    elif run.folder.exists() and any(
+        not entry.name.startswith(".") and entry.name != run.failures.name for entry in run.folder.iterdir()
+    ):
         raise RunError(f"{run.folder}: is not empty and holds no run. Choose another --out.")
     else:
         write_text(run.config, settings)  # first: a folder with settings is a run, however early it is killed

@@ -25,6 +25,11 @@ SAMPLE_RATES = (8000, 32000)  # lowest and highest, Hz, that the defaults choose
 GIVEN = {
     "path": "the data is the command's first argument",
     "audio_dir": "pass --audio-dir",
+    "encoding": "pass --encoding",
+    "folder_tricks": "pass --folder-tricks",
+    "merge": "pass --no-merge",
+    "fraction": "pass --fraction",
+    "segment": "pass --segment",
     "allow_leak": "pass --allow-leak",
     "content_hash": "it is found when the data is read",
 }
@@ -37,6 +42,9 @@ class DataConfig:
 
     path: the table or folder.
     audio_dir: where the table's files are, if not beside it.
+    encoding: of the table's text, if it was told. folder_tricks, merge: how folders were read (`read_manifest`).
+    fraction: share of the data that is used.
+    segment: "activity" = recordings were cut into their sounding stretches.
     n_folds: parts of a cross-validation, if the data brings none of its own.
     fold_seed: of the folds that Earmark draws; the same for every training seed.
     allow_leak: go on although pieces of one recording are in several folds.
@@ -45,6 +53,11 @@ class DataConfig:
 
     path: str = ""
     audio_dir: str | None = None
+    encoding: str | None = None
+    folder_tricks: bool = False
+    merge: bool = True
+    fraction: float = 1.0
+    segment: str | None = None
     n_folds: int = 5
     fold_seed: int = 0
     allow_leak: bool = False

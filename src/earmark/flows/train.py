@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from earmark.audio.cache import Cache
-from earmark.audio.decode import region_samples
-from earmark.audio.probe import probe
 from earmark.baselines import BASELINE
-from earmark.data.leakage import find_leaks, hash_contents, refuse_leaks
-from earmark.data.manifest import Manifest
-from earmark.data.readers import read_manifest
-from earmark.data.splits import choose_folds, inner_split
-from earmark.errors import AudioError, ManifestError, summarise_rows
-from earmark.evaluation.scorecard import LEAK, Scorecard, make_scorecard
+from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
-from earmark.flows.progress import bar
-from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.prepare import prepare, write_failures
+from earmark.flows.run_config import DataConfig
 from earmark.flows.workers import train_folds
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
 from earmark.run import REFIT, Run, write_atomically, write_json, write_text
 from earmark.tagger.metadata import TaggerMetadata
-from earmark.tagger.tag_files import default_threads
 from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
@@ -52,6 +43,11 @@ def train(
     out: Path | str | None = None,
     *,
     audio_dir: Path | str | None = None,
+    encoding: str | None = None,
+    folder_tricks: bool = False,
+    merge: bool = True,
+    fraction: float = 1.0,
+    segment: str | None = None,
     recipe: Path | str | None = None,
     settings: Sequence[str] = (),
     allow_leak: bool = False,
@@ -60,112 +56,51 @@ def train(
     """From labelled sounds to an honest score and one tagger file. The same call again goes on after a kill.
 
     Args:
-        data: a table of files and labels, or a folder with a folder per class.
+        data: a table of files and labels, or a folder with a folder per class. Clips of a test split are set aside.
         out: the run's folder; default runs/NAME.
-        audio_dir: where the table's files are, if not beside it.
+        audio_dir, encoding, folder_tricks, merge: how the data is read, see `read_manifest`.
+        fraction: share of the data to use, in whole groups of every class: a quick try.
+        segment: "activity" cuts recordings into their sounding stretches.
         recipe: YAML of the settings that differ from the defaults.
         settings: "section.key=value" each, over the recipe.
-        allow_leak: go on although pieces of one recording are in several folds; every score is marked.
+        allow_leak: go on although pieces of one recording are on both sides; every score is marked.
 
     Raises:
         EarmarkError: the data or the settings are at fault; nothing has been trained yet.
     """
-    data, audio_dir = Path(data), Path(audio_dir) if audio_dir else None
+    data = Path(data)
     run = Run(Path(out) if out else default_folder(data))
-    manifest = read_manifest(data, audio_dir=audio_dir)
-    manifest, failures, defaults = survey(manifest)
-    given = DataConfig(str(data.resolve()), str(audio_dir.resolve()) if audio_dir else None, allow_leak=allow_leak)
-    config = resolve(defaults, given, Path(recipe) if recipe else None, settings)
-    cache = Cache()
-    manifest, more = decode(manifest, cache, config.frontend.sample_rate, progress)
-    failures += more
-    manifest, method, how = choose_folds(manifest, config.data.n_folds, seed=config.data.fold_seed)
-    log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
-    hashes = hash_contents(manifest, default_threads(), cache.content_hash)
-    config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
-    leaks = find_leaks(manifest, hashes)
-    if method != "given" and not config.data.allow_leak:
-        refuse_leaks(leaks)  # folds that come with the data are kept for comparison's sake, their leaks said
-    for leak in leaks:
-        log.warning("leak: %s", leak)
-    require_inner_splits(config, manifest)
-    claim(run, config, manifest)
-    write_failures(run, failures)
-    experiment = Experiment(run, config, manifest, cache, progress)
-    scorecard = train_models(experiment, remarks=[how, *(f"{LEAK}{leak}." for leak in leaks)])
-    return Trained(run, config.model, scorecard, len(failures))
+    given = DataConfig(
+        path=str(data.resolve()),
+        audio_dir=str(Path(audio_dir).resolve()) if audio_dir else None,
+        encoding=encoding,
+        folder_tricks=folder_tricks,
+        merge=merge,
+        fraction=fraction,
+        segment=segment,
+        allow_leak=allow_leak,
+    )
+    prepared = prepare(given, Path(recipe) if recipe else None, settings, run, progress)
+    claim(run, prepared.config, prepared.manifest)
+    write_failures(run, prepared.failures)
+    experiment = Experiment(run, prepared.config, prepared.manifest, prepared.cache, progress)
+    started = time.perf_counter()
+    scorecard = train_models(experiment, prepared.remarks)
+    if fraction < 1:
+        minutes = (time.perf_counter() - started) / 60
+        log.info(
+            "%.1f min for a fraction of %g: all of the data would take about %.0f min",
+            minutes,
+            fraction,
+            minutes / fraction,
+        )
+    return Trained(run, prepared.config.model, scorecard, len(prepared.failures))
 
 
 def default_folder(data: Path) -> Path:
     """runs/NAME, for a folder its whole name, for a table the name without its suffix."""
     path = data.resolve()
     return Path("runs") / (path.name if path.is_dir() else path.stem)
-
-
-def survey(manifest: Manifest) -> tuple[Manifest, list[tuple[str, str]], RunConfig]:
-    """Read every file's header: the readable rows, (path, reason) of the others, and the defaults that follow."""
-    rates, seconds, failures, readable = [], [], [], []
-    headers: dict[Path, tuple[int, float] | None] = {}
-    for row, clip in enumerate(manifest.clips()):
-        if clip.path not in headers:
-            try:
-                info = probe(clip.path)
-                headers[clip.path] = (info.sample_rate, info.seconds)
-            except AudioError as error:
-                headers[clip.path] = None
-                failures.append((str(clip.path), str(error)))
-        header = headers[clip.path]
-        if header is None:
-            continue
-        rate, length = header
-        try:
-            first, stop = region_samples(clip.path, clip.start, clip.end, round(length * rate), rate)
-        except AudioError as error:
-            failures.append((clip.clip_id, str(error)))
-            continue
-        readable.append(row)
-        rates.append(rate)
-        seconds.append((stop - first) / rate)
-    require_some(manifest, readable, failures)
-    return manifest.keep(np.array(readable)), failures, defaults_for(rates, seconds)
-
-
-def decode(
-    manifest: Manifest, cache: Cache, sample_rate: int, progress: bool
-) -> tuple[Manifest, list[tuple[str, str]]]:
-    """Decode every file into the cache: the rows whose file is whole, and (path, reason) of the others."""
-    log.info("decoding %d clips to %d Hz (cache: %s)", len(manifest), sample_rate, cache.folder)
-    files = list(dict.fromkeys(manifest.files))
-    with bar("decoding", len(files), "files", progress) as update:
-        unread = cache.prepare(files, sample_rate, default_threads(), lambda done, _: update(done))
-    failures = [(str(path), reason) for path, reason in unread]
-    broken = {path for path, _ in failures}
-    whole = [row for row, path in enumerate(manifest.files) if str(path) not in broken]
-    require_some(manifest, whole, failures)
-    return manifest.keep(np.array(whole)), failures
-
-
-def require_some(manifest: Manifest, rows: Sequence[int], failures: Sequence[tuple[str, str]]) -> None:
-    """Stop when hardly anything can be read, or nothing of some class."""
-    reasons = summarise_rows([reason for _, reason in failures])
-    if len(rows) < len(manifest) / 2:
-        raise ManifestError(
-            f"{len(failures)} files cannot be read, more than half of the clips. Repair them or leave them out.\n"
-            f"{reasons}"
-        )
-    heard = {label for row in rows for label in manifest.table["labels"].iloc[row]}
-    lost = [label for label in manifest.vocabulary if label not in heard]
-    if lost:
-        raise ManifestError(
-            f"{manifest.root}: no clip with these labels can be read: {', '.join(lost)}. Repair them, or leave the "
-            f"labels out.\n{reasons}"
-        )
-
-
-def require_inner_splits(config: RunConfig, manifest: Manifest) -> None:
-    """Stop before anything is trained if some fold's training side has no clips to choose the epoch by."""
-    for fold in np.unique(manifest.folds) if config.validation_fraction else ():
-        inner_split(manifest.select(manifest.folds != fold), config.validation_fraction, seed=config.data.fold_seed)
 
 
 def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
@@ -180,13 +115,15 @@ def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
     clips = {name: pooled(experiment, scores) for name, scores in windows.items()}
     for name, predictions in clips.items():
         predictions.save(run.predictions(name))
+    scored = manifest.select(manifest.scored)
     scorecard = make_scorecard(
-        manifest.targets(),
+        scored.present(),
         {name: predictions.scores for name, predictions in clips.items()},
-        labels=manifest.vocabulary.labels,
-        groups=manifest.groups,
-        folds=manifest.folds,
-        multi_label=manifest.multi_label,
+        labels=scored.vocabulary.labels,
+        groups=scored.groups,
+        folds=scored.folds,
+        multi_label=scored.multi_label,
+        weights=scored.label_weights(),
         remarks=remarks,
     )
     scorecard.save(run.scorecard)
@@ -198,7 +135,7 @@ def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
 
 def train_networks(experiment: Experiment) -> None:
     """The folds' networks, and the one for use unless the folds are it; its number of epochs may wait for the folds."""
-    folds, config = np.unique(experiment.manifest.folds).tolist(), experiment.config
+    folds, config = experiment.manifest.fold_numbers, experiment.config
     refit = [REFIT] if config.ship == "refit" else []
     if config.validation_fraction:
         train_folds(experiment, folds)
@@ -208,8 +145,9 @@ def train_networks(experiment: Experiment) -> None:
 
 
 def pooled(experiment: Experiment, windows: Predictions) -> Predictions:
-    """Out-of-fold window scores to clip scores, in the manifest's order."""
-    return windows.to_clips(experiment.config.window.pool).align(experiment.manifest.clip_ids)
+    """Out-of-fold window scores to the scores of the clips that count, in the manifest's order."""
+    manifest = experiment.manifest
+    return windows.to_clips(experiment.config.window.pool).align(manifest.clip_ids[manifest.scored])
 
 
 def ship(
@@ -254,7 +192,7 @@ def shipped_metadata(
             "value": found.value,
             "low": found.low,
             "high": found.high,
-            "n_clips": len(manifest),
+            "n_clips": scorecard.n_clips,
         },
     )
 
@@ -263,22 +201,15 @@ def fitted_thresholds(
     experiment: Experiment, windows: Predictions, clips: Predictions
 ) -> dict[str, tuple[float, ...]]:
     """Multi-label: the score that gives the best F1 out of fold, at each level. Single-label: 0, the best is named."""
-    manifest = experiment.manifest
-    if not manifest.multi_label:
+    scored = experiment.manifest.select(experiment.manifest.scored)
+    if not scored.multi_label:
         return experiment.no_thresholds()
-    targets = manifest.targets()
-    row_of = {name: row for row, name in enumerate(manifest.clip_ids)}
-    owners = np.array([row_of[name] for name in windows.clip_ids])
-    n_classes = len(manifest.vocabulary)
+    targets, known = scored.present(), scored.label_weights()
+    row_of = {name: row for row, name in enumerate(scored.clip_ids)}
+    inside = np.flatnonzero([name in row_of for name in windows.clip_ids])
+    owners = np.array([row_of[windows.clip_ids[row]] for row in inside])
+    n_classes = len(scored.vocabulary)
     return {
-        "window": (best_f1_threshold(targets[owners], windows.scores),) * n_classes,
-        "clip": (best_f1_threshold(targets, clips.scores),) * n_classes,
+        "window": (best_f1_threshold(targets[owners], windows.scores[inside], known[owners]),) * n_classes,
+        "clip": (best_f1_threshold(targets, clips.scores, known),) * n_classes,
     }
-
-
-def write_failures(run: Run, failures: Sequence[tuple[str, str]]) -> None:
-    """The table of files that could not be read, (path, reason); no file where there is none."""
-    if not failures:
-        return
-    with write_atomically(run.failures) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "reason"), *failures])

@@ -7,6 +7,7 @@ import math
 from earmark.baselines import BASELINES
 from earmark.config import read_yaml
 from earmark.evaluation import Scorecard
+from earmark.report.reading import looks_text
 from earmark.run import Run
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tagger import load_tagger
@@ -56,7 +57,7 @@ def card_text(run: Run) -> str:
         f"Measured on {scorecard.n_clips:,} clips, each scored by a model that {unseen}. "
         "They are scores of the recipe, not of these weights: the file for use was not tested itself.",
         _scores_table(scorecard),
-        _bullets(*(_cell(note) for note in scorecard.notes())),
+        _bullets(*(_cell(note) for note in [*scorecard.notes(), *looks_text(run)])),
         "## Labels",
         _labels_table(metadata, scorecard, model),
         "## Data and licences",

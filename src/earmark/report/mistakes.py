@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark import audio
 from earmark.data import Manifest
-from earmark.errors import AudioError
-from earmark.page import sound
+from earmark.report.clip_sound import clip_sound
 
-PLAYED_RATES = (8_000, 16_000, 22_050, 32_000, 44_100)
 PLAYED_SECONDS = 30.0
 N_TAGS = 4
 
@@ -83,29 +80,14 @@ def _mistake(manifest: Manifest, position: int, given: np.ndarray, known: np.nda
     n_heard = min(max(int(given.sum()), int((scores[known] > 0.5).sum()), 1), N_TAGS)
     where = manifest.table["clip_id"].iloc[position]
     shown = [column for rank, column in enumerate(order) if rank < N_TAGS or given[column]]
-    heard_sound, trouble, cut_seconds = _read(manifest, position, where)
+    clip = manifest.select(np.array([position])).clips()[0]
+    heard_sound = clip_sound(clip.path, clip.start, clip.end, where, PLAYED_SECONDS)
     return Mistake(
         where=where,
         given=tuple(labels[column] for column in np.flatnonzero(given)),
         heard=tuple(labels[column] for column in order[:n_heard] if not given[column]),
         tags=tuple((labels[column], float(scores[column]), bool(given[column])) for column in shown),
-        sound=heard_sound,
-        trouble=trouble,
-        cut_seconds=cut_seconds,
+        sound=heard_sound.html,
+        trouble=heard_sound.trouble,
+        cut_seconds=heard_sound.cut_seconds,
     )
-
-
-def _read(manifest: Manifest, position: int, where: str) -> tuple[str, str, float | None]:
-    """HTML of the clip's sound, or why there is none; and the clip's length where it is cut."""
-    clip = manifest.clips()[position]
-    try:
-        info = audio.probe(clip.path)
-        sample_rate = next((rate for rate in PLAYED_RATES if rate >= info.sample_rate), PLAYED_RATES[-1])
-        end = info.seconds if clip.end is None else clip.end
-        cut = end - clip.start > PLAYED_SECONDS
-        waveform = audio.load(
-            clip.path, sample_rate, clip.start, clip.start + PLAYED_SECONDS if cut else clip.end
-        )
-    except AudioError as error:
-        return "", str(error), None
-    return sound(waveform, sample_rate, name=where), "", end - clip.start if cut else None

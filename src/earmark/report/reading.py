@@ -12,6 +12,7 @@ import numpy as np
 
 from earmark.baselines import BASELINE
 from earmark.config import read_yaml
+from earmark.data.lock import read_looks
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.errors import RunError
@@ -31,7 +32,7 @@ class RunContents:
     scores: model → (clips, classes) out-of-fold scores, rows and columns as in the manifest.
     seconds: how long the scored sound is.
     histories: model → fold → its epochs.
-    failures: rows of failures.csv.
+    failures: rows of failures.csv. looks: a sentence on each look at a locked test split.
     config: settings as nested text, empty where there is no config.yaml; config_text the file itself.
     """
 
@@ -43,6 +44,7 @@ class RunContents:
     seconds: float
     histories: Histories
     failures: list[dict[str, str]]
+    looks: list[str]
     config: Mapping[str, Any]
     config_text: str
     environment: str
@@ -87,10 +89,19 @@ def read_run(folder: Path) -> RunContents:
         seconds=float(np.sum(tables[models[0]].ends - tables[models[0]].starts)),
         histories=_histories(run, models),
         failures=_rows(run.failures),
+        looks=looks_text(run),
         config=read_yaml(run.config) if run.config.exists() else {},
         config_text=_text(run.config),
         environment=_text(run.environment),
     )
+
+
+def looks_text(run: Run) -> list[str]:
+    """A sentence on each evaluation of the run's tagger on a locked test split."""
+    return [
+        f"Look {number} at a locked test split ({look.table}, {look.when[:10]}): {look.metric} {look.value:.3f}."
+        for number, look in enumerate(read_looks(run.test_looks), start=1)
+    ]
 
 
 def _require(paths: list[Path], folder: Path) -> None:

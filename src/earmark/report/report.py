@@ -13,7 +13,7 @@ import pandas as pd
 from earmark import page
 from earmark.baselines import BASELINE
 from earmark.evaluation.metrics import TITLES
-from earmark.report.figures import Curves, axis, curves, matrix_figure
+from earmark.report.figures import Curves, Matrix, axis, curves, matrix_figure
 from earmark.report.mistakes import worst_mistakes
 from earmark.report.reading import RunContents, read_run
 from earmark.run import Run, write_text
@@ -55,11 +55,7 @@ def write_report(run_folder: Path, *, progress: Callable[[int, int], None] | Non
         score_axis=_score_axis(contents),
         per_class=_per_class(contents),
         per_class_metric=PER_CLASS[contents.scorecard.multi_label],
-        matrix=matrix_figure(
-            contents.manifest.targets(),
-            contents.scores[contents.main],
-            contents.manifest.vocabulary.labels,
-        ),
+        matrix=_matrix(contents),
         mistakes=mistakes,
         curves=_curves(contents),
         folds=_folds(contents),
@@ -122,6 +118,7 @@ def warnings(contents: RunContents) -> Iterator[str]:
             "No groups were given: where clips share a recording, folds may share it too, and the scores "
             "are too good."
         )
+    yield from contents.looks
     if contents.failures:
         yield f"Left out, because they could not be read: {len(contents.failures)} (see failures.csv)."
 
@@ -136,6 +133,15 @@ def _score_axis(contents: RunContents) -> Any:
     """One number line that holds every interval, so that the metrics can be compared."""
     found = [each for model in contents.scorecard.models.values() for each in model.metrics.values()]
     return axis([bound for each in found for bound in (each.value, each.low, each.high)])
+
+
+def _matrix(contents: RunContents) -> Matrix:
+    """Confusions of the clips that are scored; a label that is unknown can be neither given nor taken for another."""
+    manifest = contents.manifest
+    known = manifest.label_weights() > 0
+    targets = manifest.present() * known
+    scores = np.where(known, contents.scores[contents.main], -np.inf)
+    return matrix_figure(targets[manifest.scored], scores[manifest.scored], manifest.vocabulary.labels)
 
 
 def _per_class(contents: RunContents) -> list[dict[str, Any]]:

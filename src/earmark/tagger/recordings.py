@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from earmark.audio.probe import SUFFIXES
+from earmark.audio.probe import SUFFIXES, is_sound
 from earmark.errors import AudioError
 
 WILDCARDS = "*?["
@@ -17,7 +17,7 @@ def find_recordings(names: Sequence[str]) -> list[Path]:
 
     A file named outright is taken whatever it is, even if absent: it will be heard, or fail with its reason.
     Folders are searched to the bottom; there, and with patterns ("field/**/*.wav"), only sound files (by
-    suffix) that are not hidden count. Links to folders are not followed.
+    suffix or, without one, first bytes) that are not hidden count. Links to folders are not followed.
 
     Raises:
         AudioError: nothing is there to tag, or a folder cannot be listed.
@@ -72,5 +72,4 @@ def _in_pattern(pattern: str) -> Iterator[Path]:
 
 def _is_recording(path: Path) -> bool:
     """Whether a file that was found is to be heard: no pipe, no device; but a broken link, so as to fail."""
-    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    return named and (path.is_file() or path.is_symlink())
+    return not path.name.startswith(".") and (path.is_file() or path.is_symlink()) and is_sound(path)

@@ -1,0 +1,35 @@
+"""Options that several commands share, each worded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path,
+    typer.Argument(help="A table of files and labels, a folder with a folder per class, or one with annotation files."),
+]
+AudioDir = Annotated[Path | None, typer.Option(help="Where the table's files are, if not beside it.")]
+Encoding = Annotated[
+    str | None, typer.Option(help="The table's text encoding, such as cp1252. [default: found out and said]")
+]
+FolderTricks = Annotated[
+    bool,
+    typer.Option(
+        "--folder-tricks",
+        help="Folder names: 'a,b' two labels, '-a' surely not a, noise, background, other, silence no label.",
+    ),
+]
+Merge = Annotated[
+    bool, typer.Option("--merge/--no-merge", help="One sound under several labels becomes one clip with all of them.")
+]
+Fraction = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="Only this share of the data, whole groups of every class: a quick try."),
+]
+Segment = Annotated[
+    str | None, typer.Option(help="activity: cut clips into their sounding stretches, all of one group.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

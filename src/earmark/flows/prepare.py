@@ -1,0 +1,222 @@
+"""From a data set's path to rows that can be trained on: read, decoded, held against leaks, in folds."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from earmark.audio.cache import Cache
+from earmark.audio.decode import region_samples
+from earmark.audio.probe import probe
+from earmark.data.activity import SEGMENTATIONS
+from earmark.data.corpora.official import recognise
+from earmark.data.fingerprint import LIKELY, find_matches
+from earmark.data.fraction import take_fraction
+from earmark.data.leakage import find_leaks, refuse_leaks
+from earmark.data.manifest import Manifest
+from earmark.data.readers import read_manifest
+from earmark.data.splits import choose_folds, inner_split
+from earmark.errors import AudioError, ManifestError, summarise_rows
+from earmark.evaluation.scorecard import LEAK
+from earmark.flows.progress import bar
+from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.split import group_duplicates, listen
+from earmark.lookup import lookup
+from earmark.run import Run, write_atomically
+from earmark.tagger.tag_files import default_threads
+
+log = logging.getLogger("earmark")
+
+Failures = list[tuple[str, str]]  # (path, reason)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What can be trained on.
+
+    manifest: readable clips in folds, without those that are set aside. config: the resolved settings.
+    remarks: what a reader of the scores must know. failures: what could not be read.
+    """
+
+    manifest: Manifest
+    config: RunConfig
+    cache: Cache
+    remarks: list[str]
+    failures: Failures
+
+
+def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run: Run, progress: bool) -> Prepared:
+    """Everything before the first model. What cannot be read is written to the run's failures.csv if it stops here.
+
+    Raises:
+        EarmarkError: the data or the settings are at fault.
+    """
+    manifest, remarks = read(given)
+    failures: Failures = []
+    try:
+        manifest, defaults = survey(manifest, failures, run.failures)
+        config = resolve(defaults, given, recipe, settings)
+        manifest = segment(manifest, config.data.segment, failures, progress)
+        cache = Cache()
+        manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, progress)
+    except ManifestError:
+        write_failures(run, failures)
+        raise
+    manifest, hashes, found = deal(manifest, config, cache, progress)
+    config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
+    require_inner_splits(config, manifest)
+    return Prepared(manifest, config, cache, [*remarks, *found], failures)
+
+
+def read(given: DataConfig) -> tuple[Manifest, list[str]]:
+    """The rows that are asked for, and what to remark on the choice."""
+    manifest = read_manifest(
+        Path(given.path),
+        audio_dir=given.audio_dir,
+        encoding=given.encoding,
+        folder_tricks=given.folder_tricks,
+        merge=given.merge,
+    )
+    if given.fraction == 1:
+        return manifest, []
+    n_clips = len(manifest)
+    manifest = take_fraction(manifest, given.fraction)
+    return manifest, [f"A part of the data: {len(manifest):,} of {n_clips:,} clips (--fraction {given.fraction:g})."]
+
+
+def survey(manifest: Manifest, failures: Failures, report: Path) -> tuple[Manifest, RunConfig]:
+    """Read every file's header: the readable rows, and the defaults that follow from them."""
+    rates, seconds, readable = [], [], []
+    headers: dict[Path, tuple[int, float] | None] = {}
+    for row, clip in enumerate(manifest.clips()):
+        if clip.path not in headers:
+            try:
+                info = probe(clip.path)
+                headers[clip.path] = (info.sample_rate, info.seconds)
+            except AudioError as error:
+                headers[clip.path] = None
+                failures.append((str(clip.path), str(error)))
+        header = headers[clip.path]
+        if header is None:
+            continue
+        rate, length = header
+        try:
+            first, stop = region_samples(clip.path, clip.start, clip.end, round(length * rate), rate)
+        except AudioError as error:
+            failures.append((clip.clip_id, str(error)))
+            continue
+        readable.append(row)
+        rates.append(rate)
+        seconds.append((stop - first) / rate)
+    require_some(manifest, readable, failures, report)
+    return manifest.keep(np.array(readable)), defaults_for(rates, seconds)
+
+
+def segment(manifest: Manifest, how: str | None, failures: Failures, progress: bool) -> Manifest:
+    """Recordings cut into stretches, if that is asked for."""
+    if how is None:
+        return manifest
+    cut = lookup(SEGMENTATIONS, how, "segmentation")
+    with bar("segmenting", len(manifest), "clips", progress) as update:
+        stretches, empty = cut(manifest, threads=default_threads(), progress=lambda done, _: update(done))
+    failures += empty
+    log.info("%d clips hold %d sounding stretches", len(manifest), len(stretches))
+    return stretches
+
+
+def decode(
+    manifest: Manifest, cache: Cache, sample_rate: int, failures: Failures, report: Path, progress: bool
+) -> Manifest:
+    """Decode every file into the cache: the rows whose file is whole."""
+    log.info("decoding %d clips to %d Hz (cache: %s)", len(manifest), sample_rate, cache.folder)
+    files = list(dict.fromkeys(manifest.files))
+    with bar("decoding", len(files), "files", progress) as update:
+        unread = cache.prepare(files, sample_rate, default_threads(), lambda done, _: update(done))
+    failures += [(str(path), reason) for path, reason in unread]
+    broken = {path for path, _ in unread}
+    whole = [row for row, path in enumerate(manifest.files) if path not in broken]
+    require_some(manifest, whole, failures, report)
+    return manifest.keep(np.array(whole))
+
+
+def require_some(manifest: Manifest, rows: Sequence[int], failures: Failures, report: Path) -> None:
+    """Stop when hardly anything can be read, or nothing of some class; `report` will hold all failures."""
+    reasons = summarise_rows([reason for _, reason in failures], report=report)
+    if len(rows) < len(manifest) / 2:
+        raise ManifestError(
+            f"{len(failures)} files cannot be read, more than half of the clips. Repair them or leave them out.\n"
+            f"{reasons}"
+        )
+    heard = {label for row in rows for label in manifest.table["labels"].iloc[row]}
+    lost = [label for label in manifest.vocabulary if label not in heard]
+    if lost:
+        raise ManifestError(
+            f"{manifest.root}: no clip with these labels can be read: {', '.join(lost)}. Repair them, or leave the "
+            f"labels out.\n{reasons}"
+        )
+
+
+def deal(
+    manifest: Manifest, config: RunConfig, cache: Cache, progress: bool
+) -> tuple[Manifest, dict[str, str], list[str]]:
+    """The clips to train on in folds, the files' content hashes, and remarks: on the folds, then on each leak.
+
+    Copies are kept together by drawn folds. Where sound straddles folds or splits that were given the run stops, but
+    for those of a published data set: its folds are kept for comparison's sake, and their leaks said.
+
+    Raises:
+        ManifestError: there are leaks, or no folds can be made.
+    """
+    with bar("listening for copies", len(manifest), "clips", progress) as update:
+        heard = listen(manifest, default_threads(), lambda done, _: update(done), cache.content_hash)
+    matches = find_matches(heard.fingerprints, LIKELY)
+    if not manifest.has_folds and not (manifest.splits == "validation").any():
+        manifest = group_duplicates(manifest, heard.hashes, matches)
+    manifest, how = hold_out(manifest, config.data)
+    log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
+    leaks = find_leaks(manifest, heard.hashes, matches)
+    if not config.data.allow_leak and recognise(manifest) is None:
+        refuse_leaks(leaks)
+    for leak in leaks:
+        log.warning("%s: %s", "leak" if leak.certain else "likeness", leak)
+    remarks = [how, *(f"{LEAK}{leak}." for leak in leaks if leak.certain)]
+    aside = np.isin(manifest.splits, ["test", "validation"]) & (manifest.folds < 0)
+    if aside.any():
+        remarks.append(f"{aside.sum():,} clips of the test split were set aside and not looked at.")
+        log.info(remarks[-1])
+        manifest = manifest.keep(~aside)
+    return manifest, heard.hashes, remarks
+
+
+def hold_out(manifest: Manifest, config: DataConfig) -> tuple[Manifest, str]:
+    """The manifest in folds, and the sentence on them. A validation split without folds is the one fold held out."""
+    validation = manifest.splits == "validation"
+    if validation.any() and not manifest.has_folds:
+        manifest = manifest.with_folds(np.where(validation, 0, -1))
+        return manifest, f"One validation split, given in the data; {validation.sum()} clips."
+    manifest, _, how = choose_folds(manifest, config.n_folds, seed=config.fold_seed)
+    noisy = manifest.column("subset") == "noisy"
+    loose = noisy & ~np.isin(manifest.groups, manifest.groups[~noisy])
+    if noisy.all() or not loose.any():
+        return manifest, how
+    how += f" {loose.sum()} noisy clips are always trained on and never scored."
+    return manifest.with_folds(np.where(loose, -1, manifest.folds)), how
+
+
+def require_inner_splits(config: RunConfig, manifest: Manifest) -> None:
+    """Stop before anything is trained if some fold's training side has no clips to choose the epoch by."""
+    for fold in manifest.fold_numbers if config.validation_fraction else ():
+        inner_split(manifest.select(manifest.folds != fold), config.validation_fraction, seed=config.data.fold_seed)
+
+
+def write_failures(run: Run, failures: Failures) -> None:
+    """The table of files that could not be read, (path, reason); no file where there is none."""
+    if not failures:
+        return
+    with write_atomically(run.failures) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "reason"), *failures])
