@@ -15,7 +15,7 @@ from earmark.cli import console
 from earmark.cli.split import split
 from earmark.data import read_manifest
 from earmark.data.lock import lock_path, read_lock
-from earmark.errors import ManifestError
+from earmark.errors import ConfigError, ManifestError
 
 app = typer.Typer()
 app.command()(split)
@@ -140,3 +140,15 @@ def test_the_command_has_help_with_examples(run):
     code, shown = run("--help")
     assert code == 0
     assert "earmark split labels.csv --test 0.2 --out split.csv" in shown
+
+
+def test_names_alone_are_split_without_a_sound_being_there(run, tmp_path):
+    rows = [
+        f"{number}.wav,{label},site{number % 5}" for number in range(20) for label in ("dog", "cat")[number % 2 :][:1]
+    ]
+    (tmp_path / "names.csv").write_text("\n".join(["file,label,site", *rows]), encoding="utf-8")
+    code, _ = run(tmp_path / "names.csv", "--names-only", "--group-by", "site", "--out", tmp_path / "split.csv")
+    assert code == 0
+    assert len(read_manifest(tmp_path / "split.csv", look_for_files=False)) == 20
+    with pytest.raises(ConfigError, match="--names-only opens no sound, and copies are found by listening"):
+        run(tmp_path / "names.csv", "--names-only", "--audit")

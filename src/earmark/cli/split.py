@@ -45,6 +45,10 @@ def split(
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     fraction: options.Fraction = 1.0,
+    names_only: Annotated[
+        bool,
+        typer.Option("--names-only", help="Open no sound, nor ask whether it is there: a million rows in seconds."),
+    ] = False,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,
@@ -65,12 +69,22 @@ def split(
       earmark split folds.csv --audit
     """
     from earmark.data.readers import read_manifest
+    from earmark.errors import ConfigError
     from earmark.flows import split as flow
     from earmark.flows.progress import bar
     from earmark.tagger.tag_files import default_threads
 
     show_log()
-    manifest = read_manifest(data, audio_dir=audio_dir, encoding=encoding, folder_tricks=folder_tricks, merge=merge)
+    if names_only and (audit or group_duplicates):
+        raise ConfigError("--names-only opens no sound, and copies are found by listening. Leave one of them out.")
+    manifest = read_manifest(
+        data,
+        audio_dir=audio_dir,
+        encoding=encoding,
+        folder_tricks=folder_tricks,
+        merge=merge,
+        look_for_files=not names_only,
+    )
     with bar("listening", len(manifest), "clips", shown=not as_json and (audit or group_duplicates)) as update:
         listening = {"threads": default_threads(), "progress": lambda done, _: update(done)}
         if audit:
