@@ -10,7 +10,8 @@ import soundfile
 
 from earmark import audio
 from earmark.data import Manifest
-from earmark.data.check import CheckResult, check
+from earmark.data.check import CheckResult, check, copies
+from earmark.data.fingerprint import LIKELY, SURE, Match
 
 RATE = 16_000
 
@@ -114,6 +115,18 @@ def test_a_likeness_across_test_and_train_leaks(folder):
     [(path, problem, detail)] = told(result, "leak", "possible_leak")
     assert (path, problem) == ("3.wav", "leak")
     assert "copy.wav (test)" in detail
+
+
+def test_a_weaker_likeness_across_test_and_train_is_a_possible_leak_and_no_copy(folder, monkeypatch):
+    doubtful = Match(3, 9, (LIKELY + SURE) / 2, 0.0, 1.0)
+
+    def find(_, threshold: float = SURE) -> list[Match]:
+        return [doubtful] if doubtful.score >= threshold else []
+
+    monkeypatch.setattr(copies, "find_matches", find)
+    result = check(table(folder, TEN, splits=["train"] * 9 + ["test"]))
+    assert [finding[:2] for finding in told(result, *COPIES, "leak", "possible_leak")] == [("3.wav", "possible_leak")]
+    assert "possible_leak" not in {finding.problem for finding in result.attention}
 
 
 def test_a_result_counts_its_findings_by_problem(folder):

@@ -242,6 +242,22 @@ def test_a_long_recording_takes_little_memory_and_holds_its_excerpts():
     assert found.overlap_seconds == pytest.approx(5.0, abs=0.3)
 
 
+def test_copies_are_found_among_so_many_that_one_lasts_for_hours():
+    draw = np.random.default_rng(5)
+    blocks, hours = 40, 6 * 225_000
+
+    def sparse(n_blocks: int) -> Fingerprint:
+        frames = np.sort(draw.integers(0, blocks, 6)).astype(np.int32)
+        signs, levels = np.zeros(16 * n_blocks, np.uint8), np.full(n_blocks, 3, np.uint8)
+        return Fingerprint(signs, levels, frames, draw.integers(0, 100, 6).astype(np.uint8), n_blocks * 0.016)
+
+    recordings = [sparse(blocks) for _ in range(20_000)]
+    recordings[10_000] = sparse(hours)
+    sound = scene(11, 2.0)
+    recordings[19_950], recordings[19_990] = fingerprint(sound, RATE), fingerprint(0.5 * sound, RATE)
+    assert [(match.first, match.second) for match in find_matches(recordings)] == [(19_950, 19_990)]
+
+
 def test_recordings_that_share_a_part_of_themselves_say_how_much():
     shared = scene(1, 4.0)
     first = np.concatenate([scene(2, 6.0), shared, scene(3, 2.0)])

@@ -133,6 +133,12 @@ def test_too_few_groups_for_a_test_split_are_refused():
         split_test(manifest, 0.5)
 
 
+def test_folds_of_nothing_but_a_test_split_are_refused():
+    manifest = make(0, 60, 2, False, None).with_splits(["test"] * 60)
+    with pytest.raises(ManifestError, match="every clip is set aside for validation or test. Leave some"):
+        choose_folds(manifest)
+
+
 def test_methods_are_known_by_name_and_only_temporal_takes_a_column():
     manifest = make(0, 60, 2, False, None)
     with pytest.raises(ConfigError, match=r"'temporl' is not a split \(did you mean 'temporal'\?\)"):

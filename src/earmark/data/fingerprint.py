@@ -228,17 +228,16 @@ def _candidates(fingerprints: Sequence[Fingerprint | None]) -> np.ndarray:
     hashed = _sorted_keys(frames, bins, _nexts(frames, bins, n_next))
     events = np.concatenate([_events(keys, starts, lengths) for keys in hashed])
     events.sort()
-    first, second, lag, at = _unpack_events(events, lengths)
-    new = (np.diff(first, prepend=-1) != 0) | (np.diff(second, prepend=-1) != 0) | (np.diff(lag, prepend=0) > 1)
-    begins = np.flatnonzero(new)
+    pairs, places = _parts(events, lengths)
+    new = (np.diff(pairs, prepend=-1) != 0) | (np.diff(places >> _shifts(lengths)[2], prepend=-2) > 1)
+    begins = np.flatnonzero(new)  # lags side by side are one
+    del pairs, places, new
     hits = np.diff(begins, append=len(events))
     sure, single = np.flatnonzero(hits >= SURE_HITS), np.flatnonzero(hits < SURE_HITS)
     room = max(min(N_COMPARED * len(present), N_COMPARED_MOST) - len(sure), 0)
     best = np.concatenate([sure, np.random.default_rng(0).permutation(single)[:room]])
-    middles = (begins + hits // 2)[best]
-    rows = np.stack([first[middles], second[middles], lag[middles], at[middles]], axis=1)
-    order = np.lexsort((-hits[best], rows[:, 1], rows[:, 0]))
-    rows = rows[order]
+    rows = np.stack(_unpack_events(events[(begins + hits // 2)[best]], lengths), axis=1)
+    rows = rows[np.lexsort((-hits[best], rows[:, 1], rows[:, 0]))]
     another = (np.diff(rows[:, :2], axis=0, prepend=-1) != 0).any(axis=1)
     rank = np.arange(len(rows)) - np.flatnonzero(another)[np.cumsum(another) - 1]
     rows[:, :2] = np.array(present)[rows[:, :2]]
@@ -278,7 +277,7 @@ def _sorted_keys(frames: np.ndarray, bins: np.ndarray, nexts: np.ndarray) -> Ite
 
 
 def _events(keys: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Where two recordings have one hash: int64, packed as `_shifts` says."""
+    """Where two recordings have one hash, packed as `_shifts` says: int64, or complex where that is too narrow."""
     hashes = keys >> np.uint64(POSITION_BITS)
     firsts, seconds = [], []
     for ahead in range(1, N_PARTNERS + 1):
@@ -293,20 +292,30 @@ def _events(keys: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.nda
     at = one - starts[first]
     lag = two - starts[second] - at + lengths.max()
     by_second, by_lag, by_at = _shifts(lengths)
-    return ((((first << by_second) | second) << by_lag) | lag) << by_at | at // AT_STEP
+    pairs, places = (first << by_second) | second, (lag << by_at) | at // AT_STEP
+    if 2 * by_second + by_lag + by_at < 64:
+        return (pairs << (by_lag + by_at)) | places
+    return pairs + 1j * places  # sorts alike, and holds whole numbers up to 2^53 in each part
+
+
+def _parts(events: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pair of recordings and the lag with the place, int64 each, of packed events."""
+    if np.iscomplexobj(events):
+        return events.real.astype(np.int64), events.imag.astype(np.int64)
+    _, by_lag, by_at = _shifts(lengths)
+    return events >> (by_lag + by_at), events & ((1 << (by_lag + by_at)) - 1)
 
 
 def _unpack_events(events: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, ...]:
     """First and second (places among the recordings), lag and frame in the first, of packed events."""
-    by_second, by_lag, by_at = _shifts(lengths)
-    at = (events & ((1 << by_at) - 1)) * AT_STEP
-    lag = ((events >> by_at) & ((1 << by_lag) - 1)) - lengths.max()
-    pair = events >> (by_at + by_lag)
-    return pair >> by_second, pair & ((1 << by_second) - 1), lag, at
+    by_second, _, by_at = _shifts(lengths)
+    pairs, places = _parts(events, lengths)
+    lag, at = (places >> by_at) - lengths.max(), (places & ((1 << by_at) - 1)) * AT_STEP
+    return pairs >> by_second, pairs & ((1 << by_second) - 1), lag, at
 
 
 def _shifts(lengths: np.ndarray) -> tuple[int, int, int]:
-    """Bits of an event's second recording, lag and place: the low fields of a 63-bit number, the first on top."""
+    """Bits of an event's second recording, lag and place; the first recording is on top of them."""
     longest = int(lengths.max())
     return len(lengths).bit_length(), (2 * longest).bit_length(), (longest // AT_STEP).bit_length()
 

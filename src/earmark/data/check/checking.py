@@ -17,7 +17,7 @@ from earmark.data.check.inventory import Inventory, take_inventory
 from earmark.data.check.labels import class_counts, cooccurrence, label_findings
 from earmark.data.check.problems import ATTENTION, PROBLEMS, Finding
 from earmark.data.check.sounds import band_limited, clip_problems, mixed, odd_durations
-from earmark.data.fingerprint import Match
+from earmark.data.fingerprint import SURE, Match
 from earmark.data.grouping import offer_patterns
 from earmark.data.leakage import find_leaks
 from earmark.data.manifest import Manifest
@@ -85,17 +85,19 @@ def check(
     findings = list(_of_rows(inventory))
     clips: list[CheckedClip] = []
     matches: list[Match] = []
+    sure: list[Match] = []
     if not inventory.names_only:
         clips = hear_clips(inventory, threads, progress)
         log.info("looking for copies among %d clips", len(clips))
         matches = match_clips(clips)
-        findings += [*_of_sounds(clips), *identical(clips), *alike(clips, matches)]
+        sure = [match for match in matches if match.score >= SURE]
+        findings += [*_of_sounds(clips), *identical(clips), *alike(clips, sure)]
         if inventory.manifest is not None:
             findings += _unlisted(clips)
     if inventory.manifest is not None:
         findings += [*label_findings(inventory.every_row), *_leaks(inventory.manifest, clips, matches)]
     findings += _of_the_set(clips)
-    return CheckResult(findings, _summarise(inventory, clips, matches), inventory, clips)
+    return CheckResult(findings, _summarise(inventory, clips, sure), inventory, clips)
 
 
 def _of_rows(inventory: Inventory) -> Iterator[Finding]:

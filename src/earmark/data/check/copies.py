@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from earmark.data.check.clips import CheckedClip
 from earmark.data.check.problems import Finding
-from earmark.data.fingerprint import Match, find_matches
+from earmark.data.fingerprint import LIKELY, Match, find_matches
 
 MOSTLY_SHARED = 0.5  # of the shorter clip: from there on both should share a label
 
@@ -38,13 +38,16 @@ def is_merged(copy: CheckedClip, original: CheckedClip) -> bool:
 
 
 def match_clips(clips: Sequence[CheckedClip]) -> list[Match]:
-    """Clips that share a recording, those of one file and copies of the same bytes left out; positions in `clips`."""
+    """Clips that share a recording, or are only LIKELY to: positions in `clips`.
+
+    Those of one file and copies of the same bytes are left out.
+    """
     known: dict[str, str] = {}
     fingerprints = []
     for clip in clips:
         original = known.setdefault(clip.whole.digest, clip.path)
         fingerprints.append(clip.heard.fingerprint if original == clip.path else None)
-    matches = find_matches(fingerprints)
+    matches = find_matches(fingerprints, LIKELY)
     return [match for match in matches if clips[match.first].file != clips[match.second].file]
 
 

@@ -33,7 +33,8 @@ def choose_folds(
         The manifest with folds; the method, a key of SPLITS; a sentence that says what was done.
 
     Raises:
-        ManifestError: there is only one class or given fold, or a class lies in one group (or clip) alone.
+        ManifestError: there is only one class or given fold, a class lies in one group (or clip) alone, or no clip is
+            left for training.
         ConfigError: fewer than two folds are asked for, or the method is unknown.
     """
     if n_folds < 2:
@@ -44,6 +45,10 @@ def choose_folds(
             "apart. Add another, or pass the folder one level down if the class folders are there."
         )
     rows = np.flatnonzero(~np.isin(manifest.splits, ["validation", "test"]))
+    if not len(rows):
+        raise ManifestError(
+            f"{manifest.root}: every clip is set aside for validation or test. Leave some for training."
+        )
     rest = manifest.select(rows)
     method = method or ("given" if rest.has_folds else _usual_method(rest))
     name, split = _resolve(method)
