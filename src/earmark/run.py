@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ from typing import Any
 from earmark.errors import RunError
 
 TAGGER_SUFFIX = ".tagger.onnx"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # of a disk, a quota, what a file may hold
 REFIT = "refit"  # stands where a fold's number does, for the model fitted on all data
 
 
@@ -22,7 +24,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
 
     Raises:
-        RunError: the folder cannot be written to.
+        RunError: the folder cannot be written to, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +36,12 @@ def write_atomically(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise RunError(
+            f"{path}: cannot be written whole ({os.strerror(error.errno)}). Make room, or choose another place."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -94,6 +102,11 @@ class Run:
     @property
     def failures(self) -> Path:
         return self.folder / "failures.csv"
+
+    @property
+    def leaks(self) -> Path:
+        """What stands on several sides of the folds, if that was allowed."""
+        return self.folder / "leaks.csv"
 
     @property
     def scorecard(self) -> Path:

@@ -8,9 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from earmark.data import read_manifest
+from earmark.data import Manifest, read_manifest
 from earmark.errors import ConfigError, ManifestError
 from earmark.flows.evaluate import evaluate
+from earmark.flows.prepare import hold_out
+from earmark.flows.run_config import DataConfig
 from earmark.flows.split import Shares, split
 from earmark.predictions import Predictions
 from earmark.report.report import write_report
@@ -72,6 +74,42 @@ def test_a_validation_split_is_the_one_fold_that_is_held_out(train, rows, write_
     assert len(Predictions.load(trained.run.predictions("tiny_cnn"))) == 9
 
 
+def test_a_split_that_leaves_nothing_to_train_on_is_refused(train, rows, write_table, tmp_path):
+    table = write_table(tmp_path / "t.csv", ["file", "label", "split"], [[*row, "validation"] for row in rows])
+    with pytest.raises(ManifestError, match="no clip is left to train on. Give some the split train, or none"):
+        train(table, tmp_path / "run", FOREST)
+
+
+def test_labels_that_only_one_side_has_are_said(rows):
+    manifest = Manifest.build(
+        rows[0][0].parent,
+        ["a.wav", "b.wav", "c.wav"],
+        [("x",), ("y",), ("x",)],
+        splits=["train", "validation", "train"],
+    )
+    assert hold_out(manifest, DataConfig())[1].endswith("Not in training: y. Not in validation: x.")
+
+
+def test_noisy_copies_stay_in_the_fold_that_was_given(rows):
+    manifest = Manifest.build(
+        rows[0][0].parent,
+        [f"{n}.wav" for n in range(4)],
+        [("x",), ("y",)] * 2,
+        folds=[0, 0, 1, 1],
+        subsets=["", "noisy"] * 2,
+    )
+    assert hold_out(manifest, DataConfig())[0].folds.tolist() == [0, 0, 1, 1]
+
+
+def test_test_rows_that_were_changed_after_locking_stop_the_training(train, rows, write_table, tmp_path):
+    table = write_table(tmp_path / "t.csv", ["file", "label"], rows)
+    out = tmp_path / "split.csv"
+    split(read_manifest(table), Shares(test=0.3), out=out)
+    out.write_text(re.sub(r",test(?=[,\r\n])", ",train", out.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(ManifestError, match="its test split was changed after it was locked"):
+        train(out, tmp_path / "run", FOREST)
+
+
 def test_noisy_clips_are_trained_on_and_never_scored(train, rows, write_table, tmp_path):
     subsets = ["noisy" if n % 10 > 5 else "curated" for n in range(30)]
     table = write_table(
@@ -103,7 +141,7 @@ def test_a_fraction_says_so_and_how_long_all_would_take(train, rows, write_table
         trained = train(table, tmp_path / "run", FOREST, fraction=0.4)
     assert trained.scorecard.n_clips == 12
     assert any("12 of 30 clips (--fraction 0.4)" in note for note in trained.scorecard.notes())
-    assert "for a fraction of 0.4: all of the data would take about" in caplog.text
+    assert "for 0.4 of the data: all of it takes at most about" in caplog.text
     with pytest.raises(ConfigError, match="fraction is 0, expected a share"):
         train(table, tmp_path / "none", FOREST, fraction=0.0)
 

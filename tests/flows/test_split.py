@@ -85,7 +85,7 @@ def test_regions_of_a_file_are_heard_in_one_pass_as_if_alone(sounds, monkeypatch
 
 def test_duplicates_become_groups_and_join_those_there_are(sounds):
     manifest = make(sounds, groups=["", "", "g", "g", "", "g", "", ""])
-    made = split(manifest, Shares(n_folds=2), grouping=Grouping(duplicates=True), threads=2)
+    made = split(manifest, Shares(n_folds=2), grouping=Grouping(), threads=2)
     groups = made.manifest.groups
     assert groups.tolist() == ["0.wav", "1.wav", "1.wav", "1.wav", "0.wav", "1.wav", "6.wav", "7.wav"]
     assert audit(made.manifest).leaks == []
@@ -93,8 +93,10 @@ def test_duplicates_become_groups_and_join_those_there_are(sounds):
 
 def test_groups_come_from_a_column_or_a_pattern_but_not_both(sounds):
     manifest = make(sounds, extras={"site": list("aabbccdd")})
-    assert split(manifest, Shares(n_folds=2), grouping=Grouping("site")).manifest.groups.tolist() == list("aabbccdd")
-    by_name = split(manifest, Shares(n_folds=2), grouping=Grouping(regex="([0-3]|[4-7])")).manifest
+    assert split(
+        manifest, Shares(n_folds=2), grouping=Grouping("site", duplicates=False)
+    ).manifest.groups.tolist() == list("aabbccdd")
+    by_name = split(manifest, Shares(n_folds=2), grouping=Grouping(regex="([0-3]|[4-7])", duplicates=False)).manifest
     assert by_name.groups.tolist() == list("01234567")
     with pytest.raises(ConfigError, match="groups come from a column or from a pattern, and both were given"):
         split(manifest, Shares(), grouping=Grouping("site", "(.)"))
@@ -102,7 +104,7 @@ def test_groups_come_from_a_column_or_a_pattern_but_not_both(sounds):
 
 def test_a_split_is_written_with_its_lock_and_read_back(sounds, tmp_path):
     out = tmp_path / "split.csv"
-    made = split(make(sounds), Shares(test=0.25, n_folds=3), out=out, seed=1)
+    made = split(make(sounds), Shares(test=0.25, n_folds=3), out=out, seed=1, grouping=Grouping(duplicates=False))
     assert made.done[0] == "train 6 clips (75.0%), test 2 clips (25.0%); stratified."
     assert made.done[1].startswith("3 folds, stratified by class; 2 clips each.")
     assert read_manifest(out) == made.manifest

@@ -38,8 +38,12 @@ def split(
     group_by: Annotated[str, typer.Option(help="Column of the table whose equal values stay together.")] = "",
     group_regex: Annotated[str, typer.Option(help="What its parentheses find in the path stays together.")] = "",
     group_duplicates: Annotated[
-        bool, typer.Option("--group-duplicates", help="Copies stay together, also re-encoded or trimmed ones.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--group-duplicates/--no-group-duplicates",
+            help="Copies stay together, also re-encoded or trimmed ones: every sound is listened to.",
+        ),
+    ] = True,
     audit: Annotated[
         bool, typer.Option("--audit", help="Only look for leaks in the data's own folds and splits.")
     ] = False,
@@ -58,7 +62,7 @@ def split(
     """Hold out whole recordings, every class evenly: folds, or training, validation and test.
 
     A test split is locked: it is never changed afterwards, and every evaluation on it is counted. With --audit
-    nothing is written, and the exit code is 1 if the data's own folds leak.
+    nothing is written, and the exit code is 1 if the data's own folds leak, unless they are those of a public data set.
 
     Examples:
 
@@ -68,6 +72,7 @@ def split(
 
       earmark split folds.csv --audit
     """
+    from earmark.data.fraction import take_fraction
     from earmark.data.readers import read_manifest
     from earmark.errors import ConfigError
     from earmark.flows import split as flow
@@ -75,8 +80,11 @@ def split(
     from earmark.tagger.tag_files import default_threads
 
     show_log()
-    if names_only and (audit or group_duplicates):
-        raise ConfigError("--names-only opens no sound, and copies are found by listening. Leave one of them out.")
+    if names_only and audit:
+        raise ConfigError("--names-only opens no sound, and leaks are found by listening. Leave one of them out.")
+    if audit and out:
+        raise ConfigError("--audit only looks at the folds there are, so nothing is written. Leave out --out.")
+    group_duplicates = group_duplicates and not names_only
     manifest = read_manifest(
         data,
         audio_dir=audio_dir,
@@ -88,6 +96,7 @@ def split(
     with bar("listening", len(manifest), "clips", shown=not as_json and (audit or group_duplicates)) as update:
         listening = {"threads": default_threads(), "progress": lambda done, _: update(done)}
         if audit:
+            manifest = take_fraction(manifest, fraction, seed)
             found = flow.audit(manifest, **listening)
         else:
             made = flow.split(
@@ -152,15 +161,17 @@ def print_balance(balance: Balance) -> None:
 
 
 def show_audit(found: Audit, manifest: Manifest, as_json: bool) -> None:
-    """The leaks; exit code 1 if some are certain, or files could not be listened to."""
+    """The leaks; exit code 1 if some are certain and no publisher's, or files could not be listened to."""
+    from earmark.data.corpora.official import recognise
     from earmark.data.leakage import KINDS
 
+    official = recognise(manifest)
     if as_json:
         leaks = [
             {"kind": leak.kind, "certain": leak.certain, "what": leak.what, "clips": leak.clip_ids, "sides": leak.sides}
             for leak in found.leaks
         ]
-        print_json({"n_clips": len(manifest), "leaks": leaks, "unread": found.unread})
+        print_json({"n_clips": len(manifest), "official": official, "leaks": leaks, "unread": found.unread})
     else:
         for kind, meaning in KINDS.items():
             leaks = [leak for leak in found.leaks if leak.kind == kind]
@@ -171,12 +182,15 @@ def show_audit(found: Audit, manifest: Manifest, as_json: bool) -> None:
                 if len(leaks) > SHOWN:
                     output.print(f"  … and {len(leaks) - SHOWN} more (all with --json)")
         n_certain = len(found.certain)
-        output.print(
-            f"{n_certain} leaks. Give what belongs together one group, and draw the folds anew."
-            if n_certain
-            else f"No leak among the sides of {len(manifest)} clips."
-        )
-    if found.certain:
+        if not n_certain:
+            output.print(f"No leak among the sides of {len(manifest)} clips.")
+        elif official:
+            output.print(
+                f"{n_certain} leaks in the folds of {official} as published: keep them to compare, and say so."
+            )
+        else:
+            output.print(f"{n_certain} leaks. Give what belongs together one group, and draw the folds anew.")
+    if found.certain and not official:
         raise typer.Exit(1)
     show_unread(found.unread)
 

@@ -85,6 +85,15 @@ def find_leaks(
     return [Leak(kind, what, tuple(ids[rows]), tuple(names[rows])) for kind, what, rows in fresh]
 
 
+def same_sound(manifest: Manifest, content_hashes: Mapping[str, str]) -> np.ndarray:
+    """Number of each clip's cluster (clips,) int: those that hold overlapping regions of the same content."""
+    content = manifest.table["path"].map(lambda path: content_hashes.get(path, path))
+    numbers = np.arange(len(manifest))
+    for chain in _overlapping(manifest, pd.factorize(content)[0], np.arange(len(manifest))):
+        numbers[chain] = chain[0]
+    return numbers
+
+
 def refuse_leaks(leaks: Iterable[Leak]) -> None:
     """Stop where scores would surely be too good.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from earmark.data.fraction import take_fraction
 from earmark.data.leakage import hash_contents
 from earmark.data.lock import add_look, count_look, verify
 from earmark.data.manifest import Manifest
-from earmark.data.readers import read_manifest
+from earmark.data.readers import read_manifest, table_of
+from earmark.data.seen import seen
 from earmark.errors import EarmarkError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
+from earmark.report.report import write_report
 from earmark.run import Run, write_text
 from earmark.tagger.tag_files import default_threads, score_files
 from earmark.tagger.tagger import Tagger, load_tagger
@@ -47,7 +50,7 @@ def evaluate(
     """Score a tagger file on labelled data. A look at a locked test split is counted, beside it and in the run.
 
     Args:
-        tagger: the file.
+        tagger: the file, or a name of a pretrained one.
         data: a table or folder, its labels among the tagger's.
         split: "train", "validation" or "test": only those clips; by default the test clips if there are some.
         audio_dir, encoding, folder_tricks, merge: how the data is read, see `read_manifest`.
@@ -58,25 +61,24 @@ def evaluate(
             was changed after it was locked.
         EarmarkError: the data is what it was trained on, or no clip can be read.
     """
-    tagger, data = Path(tagger), Path(data)
-    opened = load_tagger(tagger)
+    opened, data = load_tagger(tagger), Path(data)
     manifest = read_manifest(
         data, audio_dir=audio_dir, encoding=encoding, folder_tricks=folder_tricks, merge=merge
     ).with_vocabulary(opened.labels)
-    lock = verify(data, manifest, default_threads()) if data.is_file() else None
+    table = table_of(data, encoding)
+    lock = verify(table, manifest, default_threads()) if table else None
     manifest, remarks = choose_split(manifest, split)
     if fraction < 1:
         remarks.append(f"A part of the data: --fraction {fraction:g} of {len(manifest):,} clips.")
         manifest = take_fraction(manifest, fraction)
     hashes = hash_contents(manifest, default_threads())
-    require_unseen(opened, manifest.content_hash(hashes), data)
+    require_unseen(opened, manifest, hashes, data)
     predictions, failed = score_files(opened, manifest.clips())
     failures = [(str(failure.clip.path), str(failure.error)) for failure in failed]
     if not len(predictions):
         raise EarmarkError(f"{data}: no clip can be read.\n{summarise_rows([reason for _, reason in failures])}")
     scored = set(predictions.clip_ids)
     manifest = manifest.select(np.array([name in scored for name in manifest.clip_ids]))
-    require_unseen(opened, manifest.content_hash(hashes), data)  # training, too, left out what cannot be read
     predictions = predictions.align(manifest.clip_ids)
     scorecard = make_scorecard(
         manifest.present(),
@@ -88,7 +90,7 @@ def evaluate(
         remarks=remarks,
     )
     if lock and (manifest.splits == "test").any():
-        scorecard = counted(scorecard, data, tagger, opened.metadata.name)
+        scorecard = counted(scorecard, table, opened.path, opened.metadata.name)
     return Evaluated(scorecard, predictions, failures)
 
 
@@ -107,22 +109,29 @@ def choose_split(manifest: Manifest, split: str | None) -> tuple[Manifest, list[
     return manifest.select(inside), [f"The {split or 'test'} split: {inside.sum():,} of {len(manifest):,} clips."]
 
 
-def counted(scorecard: Scorecard, data: Path, tagger: Path, name: str) -> Scorecard:
+def counted(scorecard: Scorecard, table: Path, tagger: Path, name: str) -> Scorecard:
     """Count a look at a locked test split, beside its table and in the tagger's run; the scorecard says how many."""
     metric = scorecard.primary_metric
-    look, n_looks = count_look(data, tagger, metric, scorecard.models[name].metrics[metric].value)
+    look, n_looks = count_look(table, tagger, metric, scorecard.models[name].metrics[metric].value)
     run = Run(tagger.resolve().parent)
     if run.scorecard.exists():
         add_look(run.test_looks, look)
         write_text(run.card, card_text(run))
+        write_report(run.folder)
     remark = f"Look {n_looks} at this locked test split. Choosing by what is seen there uses it up."
     return replace(scorecard, remarks=(*scorecard.remarks, remark))
 
 
-def require_unseen(tagger: Tagger, content_hash: str, data: Path) -> None:
-    """Refuse the very clips that a tagger was trained on."""
-    if content_hash == tagger.metadata.trained_on.get("content_hash"):
+def require_unseen(tagger: Tagger, manifest: Manifest, hashes: Mapping[str, str], data: Path) -> None:
+    """Refuse clips that a tagger was trained on.
+
+    Raises:
+        EarmarkError: there are some; the text lists them.
+    """
+    known = manifest.clip_ids[seen(tagger.metadata.trained_on.get("clips", ""), manifest, hashes)]
+    if len(known):
         raise EarmarkError(
-            f"{data}: is what tagger {tagger.metadata.name} was trained on, so a score on it would say nothing. "
-            "Its honest score is in its card; bring clips it never saw."
+            f"{data}: tagger {tagger.metadata.name} was trained on {len(known)} of these {len(manifest)} clips, so a "
+            "score on them would say nothing. Its honest score is in its card; bring clips it never saw.\n"
+            f"{summarise_rows(list(known))}"
         )

@@ -20,6 +20,7 @@ from earmark.data.clip_audio import ClipAudio
 from earmark.data.leakage import hash_contents
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
+from earmark.data.seen import sketch
 from earmark.errors import RunError
 from earmark.flows.run_config import RunConfig
 from earmark.run import Run, write_text
@@ -34,7 +35,7 @@ CHECKED_CLIPS = 16  # real clips that an exported file and its model must agree 
 class Experiment:
     """One training run, everything decided.
 
-    manifest: every row has a fold, and its file could be read.
+    manifest: clips whose files could be read; those without a fold are in every training side.
     progress: draw progress bars.
     """
 
@@ -68,6 +69,7 @@ class Experiment:
         scores: Mapping[str, Any] | None = None,
     ) -> TaggerMetadata:
         """The facts that ride in a tagger file fitted on the clips of `trained_on`."""
+        hashes = hash_contents(trained_on, hash_file=self.cache.content_hash)
         return TaggerMetadata(
             name=name,
             labels=self.manifest.vocabulary.labels,
@@ -81,10 +83,11 @@ class Experiment:
             thresholds=thresholds or ({} if self.manifest.multi_label else self.no_thresholds()),
             clip_seconds_max=clip_seconds_max,
             trained_on={
-                "content_hash": trained_on.content_hash(hash_contents(trained_on, hash_file=self.cache.content_hash)),
+                "content_hash": trained_on.content_hash(hashes),
                 "n_clips": len(trained_on),
                 "data": Path(self.config.data.path).name,
                 "run": self.run.name,
+                "clips": sketch(trained_on, hashes),
             },
             scores=scores or {},
             versions=package_versions(),

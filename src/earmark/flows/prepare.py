@@ -17,9 +17,10 @@ from earmark.data.activity import SEGMENTATIONS
 from earmark.data.corpora.official import recognise
 from earmark.data.fingerprint import LIKELY, find_matches
 from earmark.data.fraction import take_fraction
-from earmark.data.leakage import find_leaks, refuse_leaks
+from earmark.data.leakage import Leak, find_leaks, refuse_leaks
+from earmark.data.lock import verify
 from earmark.data.manifest import Manifest
-from earmark.data.readers import read_manifest
+from earmark.data.readers import read_manifest, table_of
 from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
@@ -32,7 +33,8 @@ from earmark.tagger.tag_files import default_threads
 
 log = logging.getLogger("earmark")
 
-Failures = list[tuple[str, str]]  # (path, reason)
+Failures = list[tuple[str, str]]  # (path or clip, reason)
+SHOWN_LEAKS = 5  # in card and report
 
 
 @dataclass(frozen=True)
@@ -40,53 +42,64 @@ class Prepared:
     """What can be trained on.
 
     manifest: readable clips in folds, without those that are set aside. config: the resolved settings.
-    remarks: what a reader of the scores must know. failures: what could not be read.
+    share: of all the data's clips. leaks: certain ones, which were allowed. remarks: what a reader of the scores must
+    know. failures: what was left out.
     """
 
     manifest: Manifest
     config: RunConfig
     cache: Cache
+    share: float
+    leaks: list[Leak]
     remarks: list[str]
     failures: Failures
 
 
 def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run: Run, progress: bool) -> Prepared:
-    """Everything before the first model. What cannot be read is written to the run's failures.csv if it stops here.
+    """Everything before the first model. What is left out is written to the run's failures.csv if it stops here.
 
     Raises:
         EarmarkError: the data or the settings are at fault.
     """
-    manifest, remarks = read(given)
+    manifest, share, remarks = read(given)
     failures: Failures = []
     try:
+        manifest = segment(manifest, given.segment, failures, run.failures, progress)
         manifest, defaults = survey(manifest, failures, run.failures)
         config = resolve(defaults, given, recipe, settings)
-        manifest = segment(manifest, config.data.segment, failures, progress)
         cache = Cache()
         manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, progress)
     except ManifestError:
         write_failures(run, failures)
         raise
-    manifest, hashes, found = deal(manifest, config, cache, progress)
+    manifest, hashes, leaks, found = deal(manifest, config, cache, progress)
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
-    return Prepared(manifest, config, cache, [*remarks, *found], failures)
+    return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
 
 
-def read(given: DataConfig) -> tuple[Manifest, list[str]]:
-    """The rows that are asked for, and what to remark on the choice."""
+def read(given: DataConfig) -> tuple[Manifest, float, list[str]]:
+    """The rows that are asked for, their share of all, and what to remark on the choice.
+
+    Raises:
+        ManifestError: the data is wrong, or its test split was changed after it was locked.
+    """
+    data = Path(given.path)
     manifest = read_manifest(
-        Path(given.path),
+        data,
         audio_dir=given.audio_dir,
         encoding=given.encoding,
         folder_tricks=given.folder_tricks,
         merge=given.merge,
     )
+    if table := table_of(data, given.encoding):
+        verify(table, manifest, default_threads())
     if given.fraction == 1:
-        return manifest, []
+        return manifest, 1.0, []
     n_clips = len(manifest)
     manifest = take_fraction(manifest, given.fraction)
-    return manifest, [f"A part of the data: {len(manifest):,} of {n_clips:,} clips (--fraction {given.fraction:g})."]
+    remark = f"A part of the data: {len(manifest):,} of {n_clips:,} clips (--fraction {given.fraction:g})."
+    return manifest, len(manifest) / n_clips, [remark]
 
 
 def survey(manifest: Manifest, failures: Failures, report: Path) -> tuple[Manifest, RunConfig]:
@@ -117,7 +130,7 @@ def survey(manifest: Manifest, failures: Failures, report: Path) -> tuple[Manife
     return manifest.keep(np.array(readable)), defaults_for(rates, seconds)
 
 
-def segment(manifest: Manifest, how: str | None, failures: Failures, progress: bool) -> Manifest:
+def segment(manifest: Manifest, how: str | None, failures: Failures, report: Path, progress: bool) -> Manifest:
     """Recordings cut into stretches, if that is asked for."""
     if how is None:
         return manifest
@@ -125,6 +138,10 @@ def segment(manifest: Manifest, how: str | None, failures: Failures, progress: b
     with bar("segmenting", len(manifest), "clips", progress) as update:
         stretches, empty = cut(manifest, threads=default_threads(), progress=lambda done, _: update(done))
     failures += empty
+    left_out = {name for name, _ in empty}
+    require_some(
+        manifest, [row for row, name in enumerate(manifest.clip_ids) if name not in left_out], failures, report
+    )
     log.info("%d clips hold %d sounding stretches", len(manifest), len(stretches))
     return stretches
 
@@ -163,49 +180,76 @@ def require_some(manifest: Manifest, rows: Sequence[int], failures: Failures, re
 
 def deal(
     manifest: Manifest, config: RunConfig, cache: Cache, progress: bool
-) -> tuple[Manifest, dict[str, str], list[str]]:
-    """The clips to train on in folds, the files' content hashes, and remarks: on the folds, then on each leak.
+) -> tuple[Manifest, dict[str, str], list[Leak], list[str]]:
+    """The clips to train on in folds, the files' content hashes, the certain leaks, and remarks on folds and leaks.
 
     Copies are kept together by drawn folds. Where sound straddles folds or splits that were given the run stops, but
-    for those of a published data set: its folds are kept for comparison's sake, and their leaks said.
+    for those of a public data set: its folds are kept for comparison's sake, and their leaks said.
 
     Raises:
         ManifestError: there are leaks, or no folds can be made.
     """
     with bar("listening for copies", len(manifest), "clips", progress) as update:
         heard = listen(manifest, default_threads(), lambda done, _: update(done), cache.content_hash)
+    for path, reason in heard.unread:
+        log.warning("%s: not compared with others (%s)", path, reason)
     matches = find_matches(heard.fingerprints, LIKELY)
-    if not manifest.has_folds and not (manifest.splits == "validation").any():
+    named = manifest.table["group"]
+    given = manifest.has_folds or bool((manifest.splits == "validation").any())
+    if not given:
         manifest = group_duplicates(manifest, heard.hashes, matches)
     manifest, how = hold_out(manifest, config.data)
     log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
-    leaks = find_leaks(manifest, heard.hashes, matches)
+    leaks = find_leaks(manifest.with_groups(named), heard.hashes, matches)
     if not config.data.allow_leak and recognise(manifest) is None:
         refuse_leaks(leaks)
     for leak in leaks:
         log.warning("%s: %s", "leak" if leak.certain else "likeness", leak)
-    remarks = [how, *(f"{LEAK}{leak}." for leak in leaks if leak.certain)]
+    leaks = [leak for leak in leaks if leak.certain]
+    remarks = [how, *(f"{LEAK}{leak}." for leak in leaks[:SHOWN_LEAKS])]
+    if len(leaks) > SHOWN_LEAKS:
+        remarks.append(f"{LEAK}{len(leaks) - SHOWN_LEAKS} more, all in leaks.csv.")
     aside = np.isin(manifest.splits, ["test", "validation"]) & (manifest.folds < 0)
     if aside.any():
-        remarks.append(f"{aside.sum():,} clips of the test split were set aside and not looked at.")
+        splits = " and ".join(sorted(set(manifest.splits[aside])))
+        remarks.append(f"{aside.sum():,} clips of the {splits} split were set aside and not looked at.")
         log.info(remarks[-1])
         manifest = manifest.keep(~aside)
-    return manifest, heard.hashes, remarks
+    return manifest, heard.hashes, leaks, remarks
 
 
 def hold_out(manifest: Manifest, config: DataConfig) -> tuple[Manifest, str]:
-    """The manifest in folds, and the sentence on them. A validation split without folds is the one fold held out."""
+    """The manifest in folds, and the sentence on them. A validation split without folds is the one fold held out.
+
+    Raises:
+        ManifestError: nothing is left to train on, or no folds can be made.
+    """
     validation = manifest.splits == "validation"
-    if validation.any() and not manifest.has_folds:
-        manifest = manifest.with_folds(np.where(validation, 0, -1))
-        return manifest, f"One validation split, given in the data; {validation.sum()} clips."
+    given = manifest.has_folds
+    if validation.any() and not given:
+        return hold_out_validation(manifest, validation)
     manifest, _, how = choose_folds(manifest, config.n_folds, seed=config.fold_seed)
     noisy = manifest.column("subset") == "noisy"
-    loose = noisy & ~np.isin(manifest.groups, manifest.groups[~noisy])
-    if noisy.all() or not loose.any():
+    loose = noisy & ~np.isin(manifest.groups, manifest.groups[~noisy]) & (manifest.folds >= 0)
+    if given or noisy.all() or not loose.any():
         return manifest, how
     how += f" {loose.sum()} noisy clips are always trained on and never scored."
     return manifest.with_folds(np.where(loose, -1, manifest.folds)), how
+
+
+def hold_out_validation(manifest: Manifest, validation: np.ndarray) -> tuple[Manifest, str]:
+    """Fold 0 of the validation clips (clips,) bool; labels that only one side has are said."""
+    training = ~validation & (manifest.splits != "test")
+    if not training.any():
+        raise ManifestError(f"{manifest.root}: no clip is left to train on. Give some the split train, or none.")
+    how = f"One validation split, given in the data; {validation.sum()} clips."
+    present = manifest.present() > 0
+    on = {side: present[rows].any(axis=0) for side, rows in (("training", training), ("validation", validation))}
+    for side, has in on.items():
+        missing = [label for label, there in zip(manifest.vocabulary, has, strict=True) if not there]
+        if missing:
+            how += f" Not in {side}: {', '.join(missing)}."
+    return manifest.with_folds(np.where(validation, 0, -1)), how
 
 
 def require_inner_splits(config: RunConfig, manifest: Manifest) -> None:
@@ -220,3 +264,16 @@ def write_failures(run: Run, failures: Failures) -> None:
         return
     with write_atomically(run.failures) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "reason"), *failures])
+
+
+def write_leaks(run: Run, leaks: Sequence[Leak]) -> None:
+    """The table of certain leaks, a row per clip; no file where there is none."""
+    if not leaks:
+        return
+    rows = [
+        (number, leak.kind, leak.what, name, side)
+        for number, leak in enumerate(leaks, start=1)
+        for name, side in zip(leak.clip_ids, leak.sides, strict=True)
+    ]
+    with write_atomically(run.leaks) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("leak", "kind", "what", "clip_id", "side"), *rows])

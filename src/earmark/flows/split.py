@@ -17,7 +17,7 @@ from earmark.audio.cache import content_hash
 from earmark.data.fingerprint import LIKELY, SURE, Fingerprint, FingerprintStream, Match, clusters, find_matches
 from earmark.data.fraction import take_fraction
 from earmark.data.grouping import Offer, groups_by_column, groups_by_pattern, merge_groups, offer_patterns
-from earmark.data.leakage import Leak, find_leaks
+from earmark.data.leakage import Leak, find_leaks, same_sound
 from earmark.data.lock import Lock, make_lock, write_lock
 from earmark.data.manifest import Manifest
 from earmark.data.splits import choose_folds, split_test
@@ -56,14 +56,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Where groups come from, next to those that the table names. All "" or False: from nowhere else.
+    """Where groups come from, next to those that the table names.
 
     column: of the table. regex: on the path. duplicates: clips with the same sound belong together.
     """
 
     column: str = ""
     regex: str = ""
-    duplicates: bool = False
+    duplicates: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,14 +152,17 @@ def regroup(
 
 
 def group_duplicates(manifest: Manifest, hashes: Mapping[str, str], matches: Sequence[Match]) -> Manifest:
-    """The manifest with the groups joined that share a file's content or, by fingerprint, surely a recording.
+    """The manifest with the groups joined that share a sound: overlapping regions of one content, or by fingerprint
+    surely a recording. Clips without a group are joined by their file's content, whatever the region.
 
     Args:
         hashes: content hash of each file by the manifest's path.
         matches: of the clips' fingerprints.
     """
     contents = manifest.table["path"].map(lambda path: hashes.get(path, path))
-    merged = merge_groups(manifest, pd.factorize(contents)[0])
+    ungrouped = contents.where(manifest.table["group"] == "", manifest.table["clip_id"])
+    merged = merge_groups(manifest, pd.factorize(ungrouped)[0])
+    merged = merge_groups(merged, same_sound(manifest, hashes))
     merged = merge_groups(merged, clusters(len(manifest), [match for match in matches if match.score >= SURE]))
     n_before, n_after = (len(set(one.groups)) for one in (manifest, merged))
     if n_after < n_before:

@@ -15,7 +15,7 @@ from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
-from earmark.flows.prepare import prepare, write_failures
+from earmark.flows.prepare import prepare, write_failures, write_leaks
 from earmark.flows.run_config import DataConfig
 from earmark.flows.workers import train_folds
 from earmark.predictions import Predictions
@@ -81,19 +81,17 @@ def train(
         allow_leak=allow_leak,
     )
     prepared = prepare(given, Path(recipe) if recipe else None, settings, run, progress)
+    fresh = not run.config.exists()
     claim(run, prepared.config, prepared.manifest)
     write_failures(run, prepared.failures)
+    write_leaks(run, prepared.leaks)
     experiment = Experiment(run, prepared.config, prepared.manifest, prepared.cache, progress)
     started = time.perf_counter()
     scorecard = train_models(experiment, prepared.remarks)
-    if fraction < 1:
+    if prepared.share < 1 and fresh:
         minutes = (time.perf_counter() - started) / 60
-        log.info(
-            "%.1f min for a fraction of %g: all of the data would take about %.0f min",
-            minutes,
-            fraction,
-            minutes / fraction,
-        )
+        most = minutes / prepared.share  # as if everything grew with the data, also what does not
+        log.info("%.1f min for %.2g of the data: all of it takes at most about %.2g min", minutes, prepared.share, most)
     return Trained(run, prepared.config.model, scorecard, len(prepared.failures))
 
 
@@ -193,13 +191,12 @@ def shipped_metadata(
             "low": found.low,
             "high": found.high,
             "n_clips": scorecard.n_clips,
+            **({"leaks": "said in the card; the value is too good"} if scorecard.has_leaks else {}),
         },
     )
 
 
-def fitted_thresholds(
-    experiment: Experiment, windows: Predictions, clips: Predictions
-) -> dict[str, tuple[float, ...]]:
+def fitted_thresholds(experiment: Experiment, windows: Predictions, clips: Predictions) -> dict[str, tuple[float, ...]]:
     """Multi-label: the score that gives the best F1 out of fold, at each level. Single-label: 0, the best is named."""
     scored = experiment.manifest.select(experiment.manifest.scored)
     if not scored.multi_label:

@@ -62,7 +62,7 @@ def card_text(run: Run) -> str:
         _labels_table(metadata, scorecard, model),
         "## Data and licences",
         _bullets(
-            *(f"{_cell(str(key))}: {_cell(str(value))}" for key, value in trained_on.items()),
+            *(f"{_cell(key)}: {_cell(str(trained_on[key]))}" for key in trained_on if key != "clips"),  # for machines
             *(_cell(licence) for licence in metadata.licences),
         ),
         "## Made with",
