@@ -7,7 +7,9 @@ import os
 
 import pytest
 
+from earmark.cli.data import check
 from earmark.data.check import PROBLEMS
+from earmark.errors import ConfigError
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -64,6 +66,15 @@ def test_options_reach_the_reader(earmark, tmp_path, make_sounds, words):
     done = earmark("check", tmp_path / "all.csv", "--audio-dir", folder, *words)
     assert done.returncode == 0, done.stderr
     assert f"n clips               {9 if words[0] == '--fraction' else 18}" in done.stdout
+
+
+def test_a_clean_table_is_not_written_over_its_source_nor_of_a_part(tmp_path):
+    table = tmp_path / "all.csv"
+    table.write_text("path,label\na.wav,dog\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is the table that is read, and would be lost"):
+        check(table, write_clean=table)
+    with pytest.raises(ConfigError, match="--write-clean is for data that was heard whole"):
+        check(table, write_clean=tmp_path / "clean.csv", fraction=0.5)
 
 
 def test_an_empty_folder_is_the_users_fault(earmark, tmp_path):

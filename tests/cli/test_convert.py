@@ -76,3 +76,5 @@ def test_what_does_not_fit_is_refused(convert, field, tmp_path):
     (tmp_path / "t.csv").write_text("path,labels\nfield/a.wav,x\n")
     with pytest.raises(ManifestError, match="is no annotation file"):
         convert(tmp_path / "t.csv", "--background", "--out", tmp_path / "clips.csv")
+    with pytest.raises(ConfigError, match="would replace what is read. Choose another --out"):
+        convert(tmp_path / "t.csv", "--out", tmp_path / "t.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 import time
 import unicodedata
 from collections import Counter
@@ -104,3 +105,19 @@ def test_rare_classes_and_typos_are_findings():
         "few_clips": "class 'brak' has 1 clip",
         "label_typo": "'brak' (1 clip) and 'bark' (20 clips): one letter apart, and one is rare",
     }
+
+
+def test_labels_of_thousands_of_letters_are_compared_as_a_whole_alone():
+    begun = time.perf_counter()
+    assert [pair[2] for pair in typos({"l" * 5000: 90, "L" * 5000: 90, "l" * 4999: 1})] == ["they differ in case"]
+    assert time.perf_counter() - begun < 1
+
+
+def test_a_vocabulary_of_sentences_is_compared_in_seconds():
+    draw = random.Random(0)
+    counts = {"".join(draw.choices("abcdefgh ", k=40)): 1 for _ in range(20_000)}
+    begun = time.perf_counter()
+    assert list(typos({**counts, "helicopter": 40, "helicoptr": 1})) == [
+        ("helicopter", "helicoptr", "one letter apart, and one is rare")
+    ]
+    assert time.perf_counter() - begun < 30

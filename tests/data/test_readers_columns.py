@@ -138,7 +138,7 @@ def test_each_fault_of_a_column_has_its_error(tmp_path, rows, message):
 
 
 def test_rows_that_repeat_a_clip_with_other_labels_become_one(tmp_path, caplog):
-    rows = ("file,label,fold,site", "1.wav,dog,1,a", "2.wav,dog,2,b", "./1.wav,rain,1,c", "1.wav,cat,1,d")
+    rows = ("file,label,fold,site", "1.wav,dog,1,a", "2.wav,dog,2,b", "./1.wav,rain,1,a", "1.wav,cat,1,a")
     manifest = read_manifest(table(tmp_path, *rows))
     assert manifest.table["path"].tolist() == ["1.wav", "2.wav"]
     assert manifest.table["labels"].tolist() == [("dog", "rain", "cat"), ("dog",)]
@@ -167,6 +167,7 @@ def test_states_of_repeated_rows_are_joined(tmp_path):
         (("file,labels", "1.wav,dog;cat", "1.wav,cat;dog"), "row 3: the same clip as row 2$"),
         (("file,label,fold", "1.wav,dog,1", "1.wav,cat,2"), "the same clip as row 2, but in fold '2' instead of '1'"),
         (("file,label,split", "1.wav,dog,dev", "1.wav,cat,test"), "but in split 'test' instead of 'validation'"),
+        (("file,label,site", "1.wav,dog,a", "1.wav,cat,b"), "but in group 'b' instead of 'a'"),
         (
             ("file,label,negative", "1.wav,dog,", "1.wav,cat,dog"),
             "row 3: the same clip as row 2, but 'dog' is both present and negative",
@@ -245,3 +246,9 @@ def test_paths_can_be_taken_as_written(tmp_path):
     rows = ("file,label", "a\\b.wav,dog", "./c/../d.wav,cat", f"{tmp_path}/e.wav,cat", "/far/f.wav,dog", "g,dog")
     manifest = read_manifest(table(tmp_path, *rows), look_for_files=False)
     assert manifest.table["path"].tolist() == ["a/b.wav", "d.wav", "e.wav", "/far/f.wav", "g"]
+
+
+def test_a_fold_that_no_table_can_hold_is_a_fault_of_its_row(tmp_path):
+    path = table(tmp_path, "file,label,fold", f"1.wav,dog,{10**30}", "2.wav,cat,1")
+    with pytest.raises(ManifestError, match=r"row 2: fold '10+' is not a whole number"):
+        read_manifest(path)

@@ -10,7 +10,7 @@ import pytest
 
 from earmark.data import read_manifest
 from earmark.data.readers.folder import read_folder
-from earmark.data.readers.paths import list_folder, sound_files, walk
+from earmark.data.readers.paths import list_folder, walk
 from earmark.data.readers.problems import RowProblem
 from earmark.errors import ManifestError
 
@@ -125,7 +125,6 @@ def test_a_listing_tells_sounds_from_what_is_hidden_other_or_out_of_reach(tmp_pa
     found = list_folder(tmp_path / "data")
     names = [path.relative_to(tmp_path / "data").as_posix() for path in found.sounds]
     assert names == ["cat/2.wav", "dog/1.wav"]
-    assert sound_files(tmp_path / "data") == found.sounds
     assert [path.name for path in found.hidden] == [".hidden.wav"]
     assert [path.name for path in found.others] == ["notes.txt"]
     assert {path.name: reason.split()[-1] for path, reason in found.unreachable} == {
@@ -162,7 +161,7 @@ def test_sounds_without_a_suffix_count(tmp_path):
     (tmp_path / "dog/recording").write_bytes(header)
     (tmp_path / "dog/notes").write_bytes(b"loud")
     assert read_manifest(tmp_path).table["path"].tolist() == ["dog/recording"]
-    assert [path.name for path in sound_files(tmp_path)] == ["recording"]
+    assert [path.name for path in list_folder(tmp_path).sounds] == ["recording"]
 
 
 # Tricks of names

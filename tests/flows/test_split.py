@@ -10,6 +10,7 @@ import pytest
 from earmark import audio
 from earmark.data import Manifest, read_manifest
 from earmark.data.fingerprint import SURE, find_matches, fingerprint
+from earmark.data.fraction import take_fraction
 from earmark.data.lock import lock_path, read_lock, verify
 from earmark.errors import ConfigError, ManifestError
 from earmark.flows.split import Grouping, Shares, audit, listen, split
@@ -139,7 +140,7 @@ def test_patterns_are_offered_only_without_groups(sounds, tmp_path):
 
 def test_a_fraction_is_split(sounds):
     manifest = Manifest.build(Path("root"), [f"{n}.wav" for n in range(100)], [("dog",), ("cat",)] * 50)
-    assert len(split(manifest, Shares(n_folds=2), fraction=0.1).manifest) == 10
+    assert len(split(take_fraction(manifest, 0.1), Shares(n_folds=2)).manifest) == 10
 
 
 def test_the_fingerprints_of_one_pass_match_as_those_of_whole_files(sounds):

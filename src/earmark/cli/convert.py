@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from earmark.cli import options
 from earmark.cli.console import messages, output, show_log
 
 
@@ -17,11 +18,14 @@ def convert(
         str | None,
         typer.Option(help="csv, tsv, parquet, audacity, raven or dcase; by the ending of --out unless given."),
     ] = None,
-    audio_dir: Annotated[Path | None, typer.Option(help="Where the recordings are, if not beside DATA.")] = None,
+    audio_dir: options.AudioDir = None,
+    encoding: options.Encoding = None,
+    folder_tricks: options.FolderTricks = False,
+    merge: options.Merge = True,
     background: Annotated[
         bool, typer.Option("--background", help="Also what is not annotated, as clips without a label.")
     ] = False,
-    segment: Annotated[str | None, typer.Option(help="activity: cut clips into their sounding stretches.")] = None,
+    segment: options.Segment = None,
     threshold_db: Annotated[float, typer.Option(help="Of --segment: above the noise floor, dB.")] = 6.0,
     padding: Annotated[float, typer.Option(help="Of --segment: seconds kept around a stretch.")] = 0.1,
     minimum: Annotated[float, typer.Option(help="Of --segment: the shortest stretch, seconds.")] = 0.06,
@@ -42,17 +46,19 @@ def convert(
     from earmark.data.readers import read_manifest
     from earmark.data.readers.annotations import read_annotations
     from earmark.data.writers import write_manifest
-    from earmark.errors import summarise_rows
+    from earmark.errors import ConfigError, summarise_rows
     from earmark.flows.progress import bar
     from earmark.lookup import lookup
     from earmark.tagger.tag_files import default_threads
 
     show_log()
+    if out.exists() and out.resolve() == data.resolve():
+        raise ConfigError(f"{out}: would replace what is read. Choose another --out.")
     cut = lookup(SEGMENTATIONS, segment, "segmentation") if segment else None
     manifest = (
-        read_annotations(data, audio_dir=audio_dir, background=True)
+        read_annotations(data, audio_dir=audio_dir, background=True, encoding=encoding)
         if background
-        else read_manifest(data, audio_dir=audio_dir)
+        else read_manifest(data, audio_dir=audio_dir, encoding=encoding, folder_tricks=folder_tricks, merge=merge)
     )
     failures = []
     if cut:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earmark.cli.console import messages, output, print_json, show_log
-from earmark.cli.options import AudioDir, Encoding, FolderTricks, Fraction
+from earmark.cli.options import AudioDir, Encoding, FolderTricks, Fraction, Merge
 from earmark.run import to_json
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def check(
     audio_dir: AudioDir = None,
     encoding: Encoding = None,
     folder_tricks: FolderTricks = False,
+    merge: Merge = True,
     names_only: Annotated[
         bool, typer.Option("--names-only", help="Open no sound: rows and labels alone, a million in seconds.")
     ] = False,
@@ -46,14 +47,22 @@ def check(
       earmark check sounds/ --html check.html
     """
     from earmark.data.check import write_clean as write_table
+    from earmark.data.readers import table_of
+    from earmark.errors import ConfigError
     from earmark.flows.check import check as run_check
 
     show_log()
+    if write_clean is not None and (fraction < 1 or names_only):
+        raise ConfigError("--write-clean is for data that was heard whole. Leave out --fraction and --names-only.")
+    table = table_of(data, encoding) if write_clean else None
+    if table and write_clean.resolve() == table.resolve():
+        raise ConfigError(f"{write_clean}: is the table that is read, and would be lost. Choose another --write-clean.")
     result = run_check(
         data,
         audio_dir=audio_dir,
         encoding=encoding,
         folder_tricks=folder_tricks,
+        merge=merge,
         names_only=names_only,
         fraction=fraction,
         html=html,

@@ -84,7 +84,7 @@ def split(
         raise ConfigError("--names-only opens no sound, and leaks are found by listening. Leave one of them out.")
     if audit and out:
         raise ConfigError("--audit only looks at the folds there are, so nothing is written. Leave out --out.")
-    group_duplicates = group_duplicates and not names_only
+    listens = audit or (group_duplicates and not names_only)
     manifest = read_manifest(
         data,
         audio_dir=audio_dir,
@@ -93,26 +93,16 @@ def split(
         merge=merge,
         look_for_files=not names_only,
     )
-    with bar("listening", len(manifest), "clips", shown=not as_json and (audit or group_duplicates)) as update:
+    manifest = take_fraction(manifest, fraction, seed)
+    with bar("listening", len(manifest), "clips", shown=listens and not as_json) as update:
         listening = {"threads": default_threads(), "progress": lambda done, _: update(done)}
         if audit:
-            manifest = take_fraction(manifest, fraction, seed)
-            found = flow.audit(manifest, **listening)
-        else:
-            made = flow.split(
-                manifest,
-                flow.Shares(test, validation, folds if folds is not None else 0 if validation else 5),
-                out=out,
-                method=method,
-                grouping=flow.Grouping(group_by, group_regex, group_duplicates),
-                fraction=fraction,
-                seed=seed,
-                **listening,
-            )
-    if audit:
-        show_audit(found, manifest, as_json)
-    else:
-        show_split(made, out, as_json)
+            show_audit(flow.audit(manifest, **listening), manifest, as_json)
+            return
+        shares = flow.Shares(test, validation, folds if folds is not None else 0 if validation else 5)
+        grouping = flow.Grouping(group_by, group_regex, duplicates=listens)
+        made = flow.split(manifest, shares, out=out, method=method, grouping=grouping, seed=seed, **listening)
+    show_split(made, out, as_json)
 
 
 def show_split(made: Split, out: Path | None, as_json: bool) -> None:

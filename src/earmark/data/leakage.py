@@ -104,7 +104,8 @@ def refuse_leaks(leaks: Iterable[Leak]) -> None:
     if leaks:
         raise ManifestError(
             f"{len(leaks)} leaks: the same sound would be trained on and held out, and the score too good. "
-            "Correct the folds or groups, or pass --allow-leak to go on and have the score marked.\n"
+            "Correct the folds or groups (`earmark split --group-duplicates` keeps copies together), or pass "
+            "--allow-leak to go on and have the score marked.\n"
             f"{summarise_rows([str(leak) for leak in leaks])}"
         )
 

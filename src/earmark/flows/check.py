@@ -27,6 +27,7 @@ def check(
     audio_dir: str | Path | None = None,
     encoding: str | None = None,
     folder_tricks: bool = False,
+    merge: bool = True,
     names_only: bool = False,
     fraction: float = 1.0,
     html: Path | None = None,
@@ -37,7 +38,7 @@ def check(
 
     Args:
         data: a table of files and labels, a folder with a folder per class, or any folder of sounds.
-        audio_dir, encoding, folder_tricks: as for `read_manifest`.
+        audio_dir, encoding, folder_tricks, merge: as for `read_manifest`.
         names_only: open no file: rows and labels alone.
         fraction: only this share of the clips.
         html: where to write a page to see and hear the findings.
@@ -52,6 +53,7 @@ def check(
         audio_dir=audio_dir,
         encoding=encoding,
         folder_tricks=folder_tricks,
+        merge=merge,
         names_only=names_only,
         fraction=fraction,
     )

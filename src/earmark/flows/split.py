@@ -15,7 +15,6 @@ import pandas as pd
 from earmark import audio
 from earmark.audio.cache import content_hash
 from earmark.data.fingerprint import LIKELY, SURE, Fingerprint, FingerprintStream, Match, clusters, find_matches
-from earmark.data.fraction import take_fraction
 from earmark.data.grouping import Offer, groups_by_column, groups_by_pattern, merge_groups, offer_patterns
 from earmark.data.leakage import Leak, find_leaks, same_sound
 from earmark.data.lock import Lock, make_lock, write_lock
@@ -97,7 +96,6 @@ def split(
     out: Path | None = None,
     method: str | None = None,
     grouping: Grouping | None = None,
-    fraction: float = 1.0,
     seed: int = 0,
     threads: int = 1,
     progress: Progress | None = None,
@@ -108,14 +106,12 @@ def split(
         out: the table; None writes nothing.
         method: a key of SPLITS for the test split and the folds; None keeps what the manifest has, and else takes
             stratified, grouped if there are groups.
-        fraction: of the data to take.
         threads: how many files to read at a time.
         progress: called with (done, total) clips while they are listened to for duplicates.
 
     Raises:
         ManifestError: it cannot be split so, or `out` is locked with another test split.
     """
-    manifest = take_fraction(manifest, fraction, seed)
     manifest, unread = regroup(manifest, grouping or Grouping(), threads, progress)
     done, test_method = [], "given"
     if shares.test or shares.validation:

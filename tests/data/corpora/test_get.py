@@ -20,6 +20,7 @@ from earmark.cli import corpora as commands
 from earmark.data.corpora import CORPORA
 from earmark.data.corpora.corpus import Archive
 from earmark.data.corpora.get import get, read
+from earmark.data.lock import lock_path, verify
 from earmark.data.readers import read_manifest
 from earmark.errors import ConfigError, FetchError, ManifestError
 
@@ -36,9 +37,12 @@ def test_a_copy_is_read_where_it_is_and_its_table_reads_back(copy, tmp_path, nam
     before = files_below(made.folder)
     table = get(made.corpus, tmp_path / "data", local=made.folder)
     assert table == tmp_path / "data" / f"{name}.csv"
-    assert files_below(tmp_path / "data") == [table.name]
+    manifest = read_manifest(table)
+    locked = [lock_path(table).name] if (manifest.splits == "test").any() else []
+    assert files_below(tmp_path / "data") == [table.name, *locked]
+    assert bool(verify(table, manifest)) == bool(locked)
     assert files_below(made.folder) == before
-    assert read_manifest(table) == read(made.corpus, made.folder)
+    assert manifest == read(made.corpus, made.folder)
 
 
 @pytest.mark.parametrize("name", CORPORA)

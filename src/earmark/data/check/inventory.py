@@ -59,6 +59,7 @@ def take_inventory(
     audio_dir: str | Path | None = None,
     encoding: str | None = None,
     folder_tricks: bool = False,
+    merge: bool = True,
     names_only: bool = False,
     fraction: float = 1.0,
     seed: int = 0,
@@ -67,7 +68,7 @@ def take_inventory(
 
     Args:
         path: a table, a folder with a folder per class, or any folder of sounds.
-        audio_dir, encoding, folder_tricks: as for `read_manifest`.
+        audio_dir, encoding, folder_tricks, merge: as for `read_manifest`.
         names_only: take the paths as they are written; look for no file.
         fraction: only this share of the clips.
         seed: of the clips that are taken.
@@ -84,6 +85,7 @@ def take_inventory(
             audio_dir=audio_dir,
             encoding=encoding,
             folder_tricks=folder_tricks,
+            merge=merge,
             problems=problems,
             look_for_files=not names_only,
         )

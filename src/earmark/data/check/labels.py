@@ -13,6 +13,8 @@ from earmark.data.manifest import PRESENT, Manifest
 
 FEWEST_CLIPS = 5  # one for each of the usual folds
 RARE_SHARE = 0.05  # a typo is at most so frequent as what was meant
+LONGEST = 80  # letters of a label that is compared letter by letter: the ways to leave two out grow with the square
+MOST_LETTERS = 4_000_000  # of all labels, squared within each: with more, only one letter is left out, or none
 LETTERS_PER_EDIT = 4  # a typo may change one letter in four, and two at most
 
 
@@ -116,12 +118,15 @@ def _allowed(label: str) -> int:
 def _neighbours(labels: Iterable[str]) -> set[tuple[str, str]]:
     """Pairs that may be two edits apart: those that are one once up to two letters of each are left out.
 
-    Numbers must be the same: class 10 is no typo of class 11.
+    Numbers must be the same: class 10 is no typo of class 11. Labels of more than LONGEST letters have no pair,
+    and tens of thousands of labels only those that a letter or two tell apart.
     """
     shortened = defaultdict(set)
+    labels = [label for label in labels if len(label) <= LONGEST]
+    most_left_out = sum(sum(len(label) ** power for label in labels) <= MOST_LETTERS for power in (1, 2))
     for label in labels:
         numbers = tuple(re.findall(r"\d+", label))
-        for n_left_out in range(min(2, len(label) // 2) + 1):
+        for n_left_out in range(min(most_left_out, len(label) // 2) + 1):
             for places in combinations(range(len(label)), n_left_out):
                 rest = "".join(letter for place, letter in enumerate(label) if place not in places)
                 shortened[numbers, rest].add(label)

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from earmark.data.corpora.corpus import Archive, Corpus, verify
+from earmark.data.lock import make_lock, write_lock
 from earmark.data.manifest import Manifest
 from earmark.errors import FetchError, ManifestError
 from earmark.fetch import fetch, is_archive, unpack
@@ -35,7 +36,7 @@ def get(
         progress: told bytes downloaded.
 
     Returns:
-        The manifest, `root`/NAME.csv, with the official folds or splits and groups.
+        The manifest, `root`/NAME.csv, with the official folds or splits and groups; a test split is locked.
 
     Raises:
         FetchError: an archive cannot be had, or is not the one published.
@@ -48,7 +49,10 @@ def get(
         home = _adopt(corpus, home, local)
     manifest = read(corpus, home)
     table = root / f"{corpus.name}.csv"
+    lock = make_lock(table, manifest, "published", seed=0)
     manifest.write(table)
+    if lock:
+        write_lock(table, lock)
     log.info("%s: %d clips, %d classes → %s", corpus.title, len(manifest), len(manifest.vocabulary), table)
     return table
 

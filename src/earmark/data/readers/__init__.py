@@ -51,7 +51,7 @@ def read_manifest(
         raise ManifestError(f"{folder}: is no folder. Pass the folder of the sounds with --audio-dir.")
     if not path.is_file() and not path.is_dir():
         raise ManifestError(f"{path}: does not exist. Pass a folder with a folder per class, or a CSV.")
-    table = path if path.is_file() else _table_in(path, encoding)
+    table = table_of(path, encoding)
     annotated = is_annotation(path) if path.is_file() else table is None and bool(find_annotations(path, folder))
     for_tables = {"--audio-dir": audio_dir, "--encoding": encoding}
     misplaced = [option for option, value in for_tables.items() if value is not None]
@@ -69,6 +69,15 @@ def read_manifest(
         )
     _find_mojibake(path, manifest, problems)
     return manifest
+
+
+def table_of(path: Path, encoding: str | None = None) -> Path | None:
+    """The table that `read_manifest` reads: a file, or the one table of labelled files directly in a folder.
+
+    Raises:
+        ManifestError: a folder holds several.
+    """
+    return path if path.is_file() else _table_in(path, encoding)
 
 
 def _table_in(folder: Path, encoding: str | None) -> Path | None:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 STATES = ("labels", "negative", "unsure")
 WORDS = {"labels": "present", "negative": "negative", "unsure": "unsure"}
-ONE_PLACE = {"folds": "fold", "splits": "split"}  # what all rows of a clip must agree on
+ONE_PLACE = {"folds": "fold", "splits": "split", "groups": "group"}  # what all rows of a clip must agree on
 
 
 def check_states(columns: Mapping[str, Any], faults: Faults) -> None:

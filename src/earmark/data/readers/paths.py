@@ -96,11 +96,6 @@ def is_text(path: str) -> bool:
     return True
 
 
-def sound_files(folder: Path) -> list[Path]:
-    """The sounds below a folder, sorted; see `list_folder` for what else there is."""
-    return list_folder(folder).sounds
-
-
 def walk(folder: Path, unopened: list[Path] | None = None) -> list[Path]:
     """All regular files below a folder, sorted: no hidden ones, and none behind links to other folders.
 

@@ -207,7 +207,7 @@ def _read(table: Table, name: str, parse: Callable[[str], Any], wrong: str, faul
 def _fold(cell: str) -> int | None:
     """A fold's number, −1 for none, None where the cell says something else."""
     value = _number(cell) if cell else -1.0
-    return int(value) if value >= -1 and value == int(value) else None
+    return int(value) if -1 <= value < 2**53 and value == int(value) else None
 
 
 def _weight(cell: str) -> float | None:
