@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 SHOWN = 30  # classes and leaks printed before the rest is only counted
 
 
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="given, random, grouped, stratified, stratified_grouped, temporal or temporal:COLUMN. [default: what is "
+        "given; else stratified, grouped if there are groups]"
+    ),
+]
+
+
 def split(
     data: options.Data,
     out: Annotated[
@@ -28,13 +37,7 @@ def split(
     folds: Annotated[
         int | None, typer.Option(min=0, help="Folds of the rest, 0 for none. [default: 5; 0 with --validation]")
     ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="given, random, grouped, stratified, stratified_grouped, temporal or temporal:COLUMN. [default: what "
-            "is given; else stratified, grouped if there are groups]"
-        ),
-    ] = None,
+    method: Method = None,
     group_by: Annotated[str, typer.Option(help="Column of the table whose equal values stay together.")] = "",
     group_regex: Annotated[str, typer.Option(help="What its parentheses find in the path stays together.")] = "",
     group_duplicates: Annotated[
