@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -60,9 +61,7 @@ def test_a_name_at_the_platforms_limit_can_be_written(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(
-        RunError, match=r"card\.md: cannot be written \(.*\)\. Choose another place with --out"
-    ):
+    with pytest.raises(RunError, match=r"card\.md: cannot be written \(.*\)\. Choose another place with --out"):
         write_text(tmp_path / "file" / "card.md", "")
 
 
@@ -120,3 +119,23 @@ def test_many_bad_rows_are_shown_in_part_with_their_count_and_where_all_are(tmp_
     assert summarise_rows(rows[:5]) == "\n".join(rows[:5])
     shown = summarise_rows(rows, report=tmp_path / "all.csv").splitlines()
     assert shown == [*rows[:5], f"… and 3 more, all in {tmp_path / 'all.csv'}"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path, number):
+    path = tmp_path / "card.md"
+    write_text(path, "old")
+
+    def fail() -> None:
+        with write_atomically(path):
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(RunError, match=rf"card.md: cannot be written whole \({os.strerror(number)}\). Make room"):
+        fail()
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_another_error_within_a_write_is_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(FileNotFoundError), write_atomically(tmp_path / "card.md"):
+        (tmp_path / "missing").read_bytes()

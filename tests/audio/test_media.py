@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 
@@ -171,3 +172,13 @@ def test_random_bytes_are_no_sound(saved, seed):
 def test_pyav_is_not_imported_before_it_is_needed():
     code = "import sys, earmark.audio as a; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_samples_of_64_bits_come_at_their_level(saved):
+    samples = (tone(1.0, 16_000, 2).T.astype(np.float64) * 2**62).astype("<i8")
+    form = struct.pack("<HHIIHH", 1, 2, 16_000, 16_000 * 16, 16, 64)
+    data = samples.tobytes()
+    body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data
+    path = saved("s64.wav", b"RIFF" + struct.pack("<I", len(body)) + body)
+    waveform = audio.load(path, RATE)
+    np.testing.assert_allclose(waveform, samples.mean(axis=1) / 2**63, atol=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from earmark.page import spectrogram, spectrogram_uri
-from earmark.page.spectrogram import MAGMA, N_COLUMNS, N_ROWS, _mel, _palette
+from earmark.page.spectrogram import MAGMA, N_COLUMNS, N_ROWS, _palette, mel
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -32,7 +32,7 @@ def tone(hertz: float, seconds: float = 1.0, sample_rate: int = 16_000) -> np.nd
 def test_a_tone_is_a_line_at_its_height_on_the_mel_axis(hertz, sample_rate):
     picture = pixels(spectrogram_uri(tone(hertz, sample_rate=sample_rate), sample_rate))
     brightest = np.argmax(picture[:, 10:-10].mean(axis=1))
-    expected = N_ROWS * (1 - _mel(hertz) / _mel(sample_rate / 2))
+    expected = N_ROWS * (1 - mel(hertz) / mel(sample_rate / 2))
     assert abs(brightest + 0.5 - expected) < 2.0
 
 
@@ -70,7 +70,7 @@ def test_the_palette_is_magma():
 def test_ticks_stand_at_their_time_and_frequency():
     text = spectrogram(tone(1000, seconds=4.0), 16_000, alt="tone")
     assert '<span style="left:50.0%">2</span>' in text
-    assert f'<span style="bottom:{100 * _mel(4000) / _mel(8000):.1f}%">4 kHz</span>' in text
+    assert f'<span style="bottom:{100 * mel(4000) / mel(8000):.1f}%">4 kHz</span>' in text
     assert ">16</span>" not in text
 
 

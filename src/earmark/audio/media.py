@@ -145,9 +145,12 @@ class MediaSound(Sound):
                 f"{self.path}: changes its sample rate at {position / self.sample_rate:.2f} s (from "
                 f"{self.sample_rate} to {frame.sample_rate} Hz). Convert it to WAV or FLAC."
             )
-        samples = frame.to_ndarray()
-        samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
         kind = frame.format.packed.name
+        if kind == "s64":  # which PyAV makes no array of; no decoder gives it in planes
+            samples = np.frombuffer(frame.planes[0], np.int64, frame.samples * frame.layout.nb_channels)
+        else:
+            samples = frame.to_ndarray()
+        samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
         if kind == "u8":
             samples = samples.astype(np.float32) - 128
         samples = (samples / np.float32(_FULL_SCALE[kind])).astype(np.float32)

@@ -32,7 +32,7 @@ def spectrogram(waveform: np.ndarray, sample_rate: int, *, alt: str) -> str:
     """
     top_hz = sample_rate / 2
     kilohertz = [khz for khz in (0.5, 1, 2, 4, 8, 16) if 1000 * khz < 0.95 * top_hz]
-    heights = [100 * _mel(1000 * khz) / _mel(top_hz) for khz in kilohertz]
+    heights = [100 * mel(1000 * khz) / mel(top_hz) for khz in kilohertz]
     seconds = len(waveform) / sample_rate
     times = _round_times(seconds)
     return (
@@ -57,20 +57,20 @@ def _ticks(values: list[float], positions: list[float], unit: str, side: str) ->
 
 def spectrogram_uri(waveform: np.ndarray, sample_rate: int) -> str:
     """The picture alone as a PNG's data URI: mel-spaced rows, low at the bottom, 75 dB below the peak."""
-    decibels = _mel_decibels(waveform, sample_rate)
+    decibels = mel_decibels(waveform, sample_rate)
     levels = np.clip((decibels - max(decibels.max(), FAINT_DB)) / RANGE_DB + 1.0, 0.0, 1.0)
     indices = np.round(255 * levels).astype(np.uint8)[::-1]
     return "data:image/png;base64," + base64.b64encode(_indexed_png(indices, _palette())).decode("ascii")
 
 
-def _mel_decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+def mel_decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """Power in dB, (N_ROWS, columns), low frequencies first; each row is the mean over its mel band."""
     n_fft = 2 ** round(np.log2(WINDOW_SECONDS * sample_rate))
     hop_length = max(n_fft // 8, -(-len(waveform) // N_COLUMNS))
     padded = np.pad(np.asarray(waveform, dtype=np.float32), n_fft // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     power = np.abs(np.fft.rfft(frames * np.hanning(n_fft).astype(np.float32))) ** 2
-    edges_hz = _hertz(np.linspace(0.0, _mel(sample_rate / 2), N_ROWS + 1))
+    edges_hz = _hertz(np.linspace(0.0, mel(sample_rate / 2), N_ROWS + 1))
     # The running integral over frequency (bin k is k ± 1/2), read at the band edges: right for any width.
     integral = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, axis=1)], axis=1)
     at = edges_hz / (sample_rate / n_fft) + 0.5
@@ -80,7 +80,7 @@ def _mel_decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     return 10.0 * np.log10(np.maximum(bands.T, 1e-30))
 
 
-def _mel(frequency_hz: float | np.ndarray):
+def mel(frequency_hz: float | np.ndarray):
     """Hz to mel. Source: O'Shaughnessy 1987."""
     return 2595.0 * np.log10(1.0 + np.asarray(frequency_hz) / 700.0)
 
