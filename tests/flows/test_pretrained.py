@@ -180,7 +180,10 @@ def test_where_nothing_can_be_had_it_says_what_to_bring_and_how(server, tmp_path
         get("toy", local=tmp_path / "empty")
     (server / "toy.pt").unlink()
     url = re.escape(WEIGHTS["toy"].file.url)
-    with pytest.raises(FetchError, match=rf"no such file(.|\n)*Or bring {url}.*models get toy --from FOLDER"):
+    with pytest.raises(
+        FetchError,
+        match=rf"no such file(.|\n)*Or bring {url} and \S+names\.csv from another .*models get toy --from FOLDER",
+    ):
         get("toy")
     monkeypatch.setitem(WEIGHTS, "toy", replace(WEIGHTS["toy"], file=replace(WEIGHTS["toy"].file, url=None)))
     with pytest.raises(

@@ -12,6 +12,7 @@ import pytest
 from earmark import audio
 from earmark.data.readers import read_manifest
 from earmark.errors import ManifestError
+from earmark.flows.evaluate import evaluate
 from earmark.flows.prepare import require_inner_splits
 from earmark.flows.run_config import DataConfig, defaults_for, resolve
 from earmark.tagger import load_tagger
@@ -88,6 +89,33 @@ def test_more_than_half_broken_stops_with_the_table_of_failures_alone(train, mak
         for number in range(3):
             audio.write(folder / label / f"{number}.wav", sound_of(label, number), 8000)
     assert train(folder, tmp_path / "run", FOREST).n_failures == 0
+
+
+def test_files_that_are_not_there_are_failures_unless_they_are_most_or_all_of_a_label(
+    train, folders, write_table, tmp_path
+):
+    rows = [[folders / label / f"{n}.wav", label] for label in ("low", "high") for n in range(5)]
+    table = write_table(tmp_path / "t.csv", ["file", "label"], [*rows, [tmp_path / "none.wav", "low"]])
+    trained = train(table, tmp_path / "run", FOREST)
+    assert (trained.n_failures, trained.scorecard.n_clips) == (1, 10)
+    assert "none.wav' is missing" in trained.run.failures.read_text(encoding="utf-8")
+    found = evaluate(
+        trained.run.tagger,
+        write_table(
+            tmp_path / "u.csv",
+            ["file", "label"],
+            [[folders / "noise" / "0.wav", "low"], [tmp_path / "none.wav", "high"]],
+        ),
+    )
+    assert len(found.failures) == 1
+    table = write_table(tmp_path / "t.csv", ["file", "label"], [*rows, [tmp_path / "none.wav", "rare"]])
+    with pytest.raises(ManifestError, match="no file of these labels is there: rare. Fetch them"):
+        train(table, tmp_path / "other", FOREST)
+    table = write_table(
+        tmp_path / "t.csv", ["file", "label"], [*rows, *[[tmp_path / f"{n}.wav", "low"] for n in range(11)]]
+    )
+    with pytest.raises(ManifestError, match="11 of 21 rows are wrong"):
+        train(table, tmp_path / "other", FOREST)
 
 
 def test_a_class_of_which_nothing_can_be_read_stops_even_given_folds(train, folders, write_table, tmp_path):

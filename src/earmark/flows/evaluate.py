@@ -13,10 +13,11 @@ from earmark.data.fraction import take_fraction
 from earmark.data.leakage import hash_contents
 from earmark.data.lock import add_look, count_look, verify
 from earmark.data.manifest import Manifest
-from earmark.data.readers import read_manifest, table_of
+from earmark.data.readers import table_of
 from earmark.data.seen import seen
 from earmark.errors import EarmarkError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
+from earmark.flows.reading import Failures, read_rows
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
@@ -62,8 +63,15 @@ def evaluate(
         EarmarkError: the data is what it was trained on, or no clip can be read.
     """
     opened, data = load_tagger(tagger), Path(data)
-    manifest = read_manifest(
-        data, audio_dir=audio_dir, encoding=encoding, folder_tricks=folder_tricks, merge=merge
+    failures: Failures = []
+    manifest = read_rows(
+        data,
+        failures,
+        all_labels=False,
+        audio_dir=audio_dir,
+        encoding=encoding,
+        folder_tricks=folder_tricks,
+        merge=merge,
     ).with_vocabulary(opened.labels)
     table = table_of(data, encoding)
     lock = verify(table, manifest, default_threads()) if table else None
@@ -74,7 +82,7 @@ def evaluate(
     hashes = hash_contents(manifest, default_threads())
     require_unseen(opened, manifest, hashes, data)
     predictions, failed = score_files(opened, manifest.clips())
-    failures = [(str(failure.clip.path), str(failure.error)) for failure in failed]
+    failures += [(str(failure.clip.path), str(failure.error)) for failure in failed]
     if not len(predictions):
         raise EarmarkError(f"{data}: no clip can be read.\n{summarise_rows([reason for _, reason in failures])}")
     scored = set(predictions.clip_ids)

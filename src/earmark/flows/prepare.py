@@ -20,11 +20,12 @@ from earmark.data.fraction import take_fraction
 from earmark.data.leakage import Leak, find_leaks, refuse_leaks
 from earmark.data.lock import verify
 from earmark.data.manifest import Manifest
-from earmark.data.readers import read_manifest, table_of
+from earmark.data.readers import table_of
 from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
 from earmark.flows.progress import bar
+from earmark.flows.reading import Failures, read_rows
 from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
 from earmark.flows.split import group_duplicates, listen
 from earmark.lookup import lookup
@@ -33,7 +34,6 @@ from earmark.tagger.tag_files import default_threads
 
 log = logging.getLogger("earmark")
 
-Failures = list[tuple[str, str]]  # (path or clip, reason)
 SHOWN_LEAKS = 5  # in card and report
 
 
@@ -61,14 +61,15 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     Raises:
         EarmarkError: the data or the settings are at fault.
     """
-    manifest, share, remarks = read(given)
     failures: Failures = []
+    manifest, share, remarks = read(given, failures)
     try:
         manifest = segment(manifest, given.segment, failures, run.failures, progress)
+        n_clips = len(manifest)
         manifest, defaults = survey(manifest, failures, run.failures)
         config = resolve(defaults, given, recipe, settings)
         cache = Cache()
-        manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, progress)
+        manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, n_clips, progress)
     except ManifestError:
         write_failures(run, failures)
         raise
@@ -78,15 +79,16 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
 
 
-def read(given: DataConfig) -> tuple[Manifest, float, list[str]]:
+def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[str]]:
     """The rows that are asked for, their share of all, and what to remark on the choice.
 
     Raises:
         ManifestError: the data is wrong, or its test split was changed after it was locked.
     """
     data = Path(given.path)
-    manifest = read_manifest(
+    manifest = read_rows(
         data,
+        failures,
         audio_dir=given.audio_dir,
         encoding=given.encoding,
         folder_tricks=given.folder_tricks,
@@ -147,9 +149,15 @@ def segment(manifest: Manifest, how: str | None, failures: Failures, report: Pat
 
 
 def decode(
-    manifest: Manifest, cache: Cache, sample_rate: int, failures: Failures, report: Path, progress: bool
+    manifest: Manifest,
+    cache: Cache,
+    sample_rate: int,
+    failures: Failures,
+    report: Path,
+    n_clips: int,
+    progress: bool,
 ) -> Manifest:
-    """Decode every file into the cache: the rows whose file is whole."""
+    """Decode every file into the cache: the rows whose file is whole; `n_clips` there were before any was left out."""
     log.info("decoding %d clips to %d Hz (cache: %s)", len(manifest), sample_rate, cache.folder)
     files = list(dict.fromkeys(manifest.files))
     with bar("decoding", len(files), "files", progress) as update:
@@ -157,14 +165,16 @@ def decode(
     failures += [(str(path), reason) for path, reason in unread]
     broken = {path for path, _ in unread}
     whole = [row for row, path in enumerate(manifest.files) if path not in broken]
-    require_some(manifest, whole, failures, report)
+    require_some(manifest, whole, failures, report, n_clips)
     return manifest.keep(np.array(whole))
 
 
-def require_some(manifest: Manifest, rows: Sequence[int], failures: Failures, report: Path) -> None:
+def require_some(
+    manifest: Manifest, rows: Sequence[int], failures: Failures, report: Path, n_clips: int | None = None
+) -> None:
     """Stop when hardly anything can be read, or nothing of some class; `report` will hold all failures."""
     reasons = summarise_rows([reason for _, reason in failures], report=report)
-    if len(rows) < len(manifest) / 2:
+    if len(rows) < (n_clips or len(manifest)) / 2:
         raise ManifestError(
             f"{len(failures)} files cannot be read, more than half of the clips. Repair them or leave them out.\n"
             f"{reasons}"

@@ -172,7 +172,7 @@ def _roles(table: Table, roles: dict[str, str], faults: Faults) -> dict[str, lis
         n_without = folds.count(-1)
         if n_without < len(folds):
             columns["folds"] = folds
-            if n_without:
+            if n_without and "split" not in roles:
                 log.info("%s: %d clips without a fold are never held out", table.path, n_without)
     if "split" in roles:
         wrong = "is none of train, validation and test (a number is a fold: name the column so)"
