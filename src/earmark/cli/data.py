@@ -92,6 +92,8 @@ def print_check(result: CheckResult) -> None:
             output.print(f"  {finding.path}  {finding.detail}" if finding.path else f"  {finding.detail}")
         if n_findings > SHOWN:
             output.print(f"  … and {n_findings - SHOWN} more; --json prints all")
+    if result.inventory.names_only:
+        output.print("\nOnly rows and labels were read: no file was looked for.")
     if not result.findings:
         output.print("\nNothing is wrong.")
 

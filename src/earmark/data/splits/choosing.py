@@ -214,7 +214,7 @@ def _describe(manifest: Manifest, folds: np.ndarray, method: str) -> str:
     n_groups = f"{len(set(manifest.groups))} groups kept whole"
     how = {
         "given": "given in the data",
-        "random": "by lot",
+        "random": "by lot" + (", groups not kept whole" if manifest.has_groups else ""),
         "grouped": f"by lot, {n_groups}",
         "stratified": "stratified by class",
         "stratified_grouped": f"stratified by class, {n_groups}",
