@@ -15,16 +15,18 @@ OPTIONAL = {
     "ftfy": ("ftfy", "train"),
     "jinja2": ("jinja2", "train"),
     "lightning": ("lightning", "train"),
+    "matplotlib": ("matplotlib", "train"),
     "onnx": ("onnx", "train"),
     "onnx_ir": ("onnx-ir", "train"),
     "onnxscript": ("onnxscript", "train"),
     "pandas": ("pandas", "train"),
+    "safetensors": ("safetensors", "train"),
     "scipy": ("scipy", "train"),
     "sklearn": ("scikit-learn", "train"),
     "tensorboard": ("tensorboard", "train"),
     "torch": ("torch", "train"),
 }
-COMMAND_GROUPS = ("data", "leaderboard", "cache")  # these are no verbs; one follows
+COMMAND_GROUPS = ("data", "models", "leaderboard", "cache")  # these are no verbs; one follows
 
 
 def main() -> int:

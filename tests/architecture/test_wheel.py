@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 COMMANDS = [
-    *[(verb,) for verb in ("demo", "check", "split", "train", "evaluate", "report", "tag")],
+    *[(verb,) for verb in ("demo", "check", "split", "train", "evaluate", "report", "tag", "plot", "models")],
     *[("data", verb) for verb in ("list", "get", "convert")],
+    ("models", "get"),
     *[("leaderboard", verb) for verb in ("add", "show")],
     ("cache", "clear"),
 ]

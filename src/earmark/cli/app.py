@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from earmark import __version__
-from earmark.cli import convert, corpora, data, leaderboard, score, split, tag, train
+from earmark.cli import convert, corpora, data, leaderboard, models, plot, score, split, tag, train
 
 app = typer.Typer(
     name="earmark",
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 data_sets = typer.Typer(help="Public data sets, and tables from one format into another.", no_args_is_help=True)
 board = typer.Typer(help="Validation scores beside scores from outside.", no_args_is_help=True)
+pretrained = typer.Typer(invoke_without_command=True)
 cache = typer.Typer(help="The sounds that training keeps decoded.", no_args_is_help=True)
 
 
@@ -42,6 +43,10 @@ app.command()(train.train)
 app.command()(score.evaluate)
 app.command()(score.report)
 app.command()(tag.tag)
+app.command()(plot.plot)
+app.add_typer(pretrained, name="models")
+pretrained.callback()(models.list_models)
+pretrained.command("get")(models.get_model)
 app.add_typer(data_sets, name="data")
 data_sets.command("list")(corpora.list_corpora)
 data_sets.command("get")(corpora.get_corpus)

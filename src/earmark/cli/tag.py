@@ -19,16 +19,12 @@ if TYPE_CHECKING:
 
 
 def tag(
-    tagger: Annotated[Path, typer.Argument(help="NAME.tagger.onnx", show_default=False)],
+    tagger: Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")],
     paths: Annotated[
         list[str],
-        typer.Argument(
-            help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False
-        ),
+        typer.Argument(help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False),
     ],
-    timeline: Annotated[
-        bool, typer.Option("--timeline", help="Tags of every window instead of every file.")
-    ] = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Tags of every window instead of every file.")] = False,
     format: Annotated[str, typer.Option(help="csv, jsonl, audacity or raven.")] = "csv",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     top: Annotated[
@@ -55,6 +51,8 @@ def tag(
     Examples:
 
       earmark tag birds.tagger.onnx dawn.wav
+
+      earmark tag mn04_as street.wav --timeline
 
       earmark tag birds.tagger.onnx field/ --timeline --out tags.csv
 
@@ -116,9 +114,7 @@ def _out_folder(out: Path | None, format: str, recordings: list[Path]) -> Path |
             raise ConfigError(f"--out {out}: is a file, and {format} makes one per recording. Give a folder.")
         return out
     if len(recordings) > 1:
-        raise ConfigError(
-            f"--format {format}: makes one file per recording. Give a folder for them with --out."
-        )
+        raise ConfigError(f"--format {format}: makes one file per recording. Give a folder for them with --out.")
     return None
 
 
@@ -140,9 +136,7 @@ def _write(
     return write_tags_each(tagged, tagger, format, folder, selection, root)
 
 
-def _follow(
-    written: Iterator[TaggedClip], total: int, *, visible: bool
-) -> tuple[list[TaggedClip], list[str]]:
+def _follow(written: Iterator[TaggedClip], total: int, *, visible: bool) -> tuple[list[TaggedClip], list[str]]:
     """Let all clips be written, with a progress bar if one can be seen; the failures, the warnings."""
     failures, warnings = [], []
     if visible and sys.stderr.isatty():

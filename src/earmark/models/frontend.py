@@ -7,7 +7,6 @@ docs/decisions/0002 says why there are two, benchmarks/frontend.py what each cos
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,124 +14,34 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan  # the one loop that torch.onnx exports over a dynamic count
 from torch.nn import functional
 
-from earmark.errors import ConfigError
+from earmark.models.frontend_config import FRAMES_PER_PIECE, FrontendConfig, hann_window, mel_filterbank
 
-MEL_SCALES = ("slaney", "htk")
 CLIPS_IN_CACHE = 2  # on a CPU, spectra of more clips leave the processor's cache and cost twice the time
-FRAMES_PER_PIECE = 64  # the tensors of one piece stay in the processor's second cache
 N_MEL_BLOCKS = 4  # dense blocks that cover the mel bank's diagonal
-MAX_OVERLAP = FRAMES_PER_PIECE  # n_fft / hop_length; a piece borrows samples from the next one only
 
 
-@dataclass(frozen=True)
-class FrontendConfig:
-    """How a waveform becomes a log-mel spectrogram.
-
-    Periodic Hann window of n_fft samples, frames centred on multiples of hop_length with silence beyond both
-    ends, power spectrum, dB of the power against the fixed reference 1.0.
-    """
-
-    sample_rate: int = 32000
-    """Sample rate of the waveform, Hz."""
-    n_fft: int = 1024
-    """Length of the transform and of its window, samples; even."""
-    hop_length: int = 320
-    """Distance between frames, samples. Multiples of 16 are fastest in the exported file."""
-    n_mels: int = 64
-    """Number of mel bands."""
-    fmin: float = 0.0
-    """Lower edge of the lowest band, Hz."""
-    fmax: float | None = None
-    """Upper edge of the highest band, Hz; None is half the sample rate."""
-    mel_scale: str = "slaney"
-    """Scale on which the bands are evenly spaced: "slaney" (linear to 1 kHz, then logarithmic) or "htk"."""
-    amin: float = 1e-8
-    """Power below which all is silence. 1e-8 is -80 dB, ten dB above the rounding noise of 16 bits in a mel band:
-    digital silence around a sound stands no further below it than the quietest sound a file can hold."""
-
-    def __post_init__(self) -> None:
-        self._require(self.sample_rate > 0, "sample_rate", "above 0 Hz")
-        self._require(self.n_fft > 0 and self.n_fft % 2 == 0, "n_fft", "an even number of samples")
-        shortest = -(-self.n_fft // MAX_OVERLAP)
-        in_range = shortest <= self.hop_length <= self.n_fft
-        self._require(in_range, "hop_length", f"{shortest} to n_fft = {self.n_fft} samples")
-        self._require(self.n_mels > 0, "n_mels", "at least 1 band")
-        self._require(self.mel_scale in MEL_SCALES, "mel_scale", " or ".join(map(repr, MEL_SCALES)))
-        self._require(self.amin > 0, "amin", "a power above 0")
-        nyquist = self.sample_rate / 2
-        top = nyquist if self.fmax is None else self.fmax
-        self._require(0 < top <= nyquist, "fmax", f"above 0, at most {nyquist:g} Hz")
-        self._require(0 <= self.fmin < top, "fmin", f"0 Hz to below fmax = {top:g} Hz")
-        empty = int((mel_filterbank(self).sum(axis=1) == 0).sum())
-        if empty:
-            raise ConfigError(
-                f"frontend.n_mels: {empty} of {self.n_mels} mel bands hold no frequency of a {self.n_fft}-"
-                f"sample transform at {self.sample_rate} Hz. Choose fewer bands, or a larger n_fft."
-            )
-
-    def _require(self, holds: bool, field: str, expected: str) -> None:
-        if not holds:
-            found = getattr(self, field)
-            raise ConfigError(
-                f"frontend.{field}: found {found!r}, expected {expected}. Choose another value."
-            )
-
-    def n_frames(self, n_samples: int) -> int:
-        """Frames of a waveform of n_samples samples.
-
-        >>> FrontendConfig().n_frames(32000)
-        101
-        """
-        return 1 + n_samples // self.hop_length
+def _heard(waveform: Tensor, config: FrontendConfig) -> Tensor:
+    """The waveform after pre-emphasis, one sample shorter then; mirrored beyond its ends where padding says so."""
+    if config.pre_emphasis:
+        waveform = waveform[:, 1:] - config.pre_emphasis * waveform[:, :-1]
+    if config.padding == "reflect":
+        waveform = functional.pad(waveform[:, None], config.margins, mode="reflect")[:, 0]
+    return waveform
 
 
-def mel_filterbank(config: FrontendConfig) -> np.ndarray:
-    """Weights of the mel bands: triangles that overlap by half, each of area 1 over frequency in Hz.
-
-    `mel_scale` chooses where the triangles stand; both scales keep the unit area, as librosa does.
-
-    Returns:
-        float64 (mels, n_fft // 2 + 1), to be applied to the power spectrum.
-
-    Source: Slaney, Auditory Toolbox (1998); equal to `librosa.filters.mel(norm="slaney", htk=…)`, see
-        test_mel_filterbank_is_librosas.
-    """
-    top = config.sample_rate / 2 if config.fmax is None else config.fmax
-    low, high = _hz_to_mel(np.array([config.fmin, top]), config.mel_scale)
-    edges = _mel_to_hz(np.linspace(low, high, config.n_mels + 2), config.mel_scale)[:, None]
-    bins = np.arange(config.n_fft // 2 + 1) * config.sample_rate / config.n_fft
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    triangles = np.maximum(0.0, np.minimum(rising, falling))
-    return triangles * 2.0 / (edges[2:] - edges[:-2])
+def _spectrum(real: Tensor, imaginary: Tensor, config: FrontendConfig) -> Tensor:
+    power = real * real + imaginary * imaginary
+    return power if config.power == 2 else power.sqrt()
 
 
-_SLANEY_LINEAR_HZ = 200.0 / 3  # per mel, up to 1 kHz
-_SLANEY_BREAK_HZ = 1000.0
-_SLANEY_BREAK_MEL = _SLANEY_BREAK_HZ / _SLANEY_LINEAR_HZ
-_SLANEY_LOG_STEP = math.log(6.4) / 27  # 27 mels from 1 to 6.4 kHz
-
-
-def _hz_to_mel(hz: np.ndarray, scale: str) -> np.ndarray:
-    if scale == "htk":
-        return 2595.0 * np.log10(1.0 + hz / 700.0)
-    above = _SLANEY_BREAK_MEL + np.log(np.maximum(hz, _SLANEY_BREAK_HZ) / _SLANEY_BREAK_HZ) / _SLANEY_LOG_STEP
-    return np.where(hz < _SLANEY_BREAK_HZ, hz / _SLANEY_LINEAR_HZ, above)
-
-
-def _mel_to_hz(mel: np.ndarray, scale: str) -> np.ndarray:
-    if scale == "htk":
-        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    above = _SLANEY_BREAK_HZ * np.exp(_SLANEY_LOG_STEP * np.maximum(mel - _SLANEY_BREAK_MEL, 0.0))
-    return np.where(mel < _SLANEY_BREAK_MEL, mel * _SLANEY_LINEAR_HZ, above)
-
-
-def _hann(n_fft: int) -> np.ndarray:
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-
-
-def _decibels(power: Tensor, amin: float) -> Tensor:
-    return torch.log(power.clamp(min=amin)) * (10 / math.log(10))
+def _compressed(bands: Tensor, config: FrontendConfig) -> Tensor:
+    if config.compression == "db":
+        bands = torch.log(bands.clamp(min=config.amin)) * (10 / math.log(10))
+    else:
+        bands = torch.log(bands + config.amin)
+    if config.offset:
+        bands = bands + config.offset
+    return bands if config.scale == 1 else bands * config.scale
 
 
 class LogMel(nn.Module):
@@ -147,7 +56,7 @@ class LogMel(nn.Module):
     def __init__(self, config: FrontendConfig):
         super().__init__()
         self.config = config
-        self.register_buffer("window", _float32(_hann(config.n_fft)), persistent=False)
+        self.register_buffer("window", _float32(hann_window(config)), persistent=False)
         self.register_buffer("mel", _float32(mel_filterbank(config)), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -157,25 +66,22 @@ class LogMel(nn.Module):
             waveform: (batch, samples), full scale ±1, at the config's sample rate.
 
         Returns:
-            (batch, 1, mels, frames) float32, dB against power 1.0, at least that of `amin`.
+            (batch, 1, mels, frames) float32; by default dB against power 1.0, at least that of `amin`.
         """
         together = CLIPS_IN_CACHE if waveform.device.type == "cpu" else len(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
             return torch.cat([self._bands(clips) for clips in waveform.float().split(together)])[:, None]
 
     def _bands(self, waveform: Tensor) -> Tensor:
-        """Waveform (batch, samples) to dB (batch, mels, frames)."""
+        """Waveform (batch, samples) to log-mel (batch, mels, frames)."""
+        config = self.config
+        heard = _heard(waveform, config)
+        if config.padding != "reflect":
+            heard = functional.pad(heard, config.margins)
         spectrum = torch.stft(
-            waveform,
-            self.config.n_fft,
-            self.config.hop_length,
-            window=self.window,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
+            heard, config.n_fft, config.hop_length, window=self.window, center=False, return_complex=True
         )
-        power = spectrum.real.square() + spectrum.imag.square()
-        return _decibels(self.mel @ power, self.config.amin)
+        return _compressed(self.mel @ _spectrum(spectrum.real, spectrum.imag, config), config)
 
     def exportable(self) -> FactoredLogMel:
         """The same numbers in the form that is fastest in ONNX Runtime."""
@@ -210,7 +116,7 @@ class FactoredLogMel(nn.Module):
         a, b = config.n_fft // self.n_phases, self.n_phases
         self.n_residues = a // 2 + 1
         rows = _rows_by_frequency(b)
-        self.register_buffer("phase_filters", _float32(_phase_filters(config.n_fft, b)), persistent=False)
+        self.register_buffer("phase_filters", _float32(_phase_filters(config, b)), persistent=False)
         real, imaginary = _outer_transform(rows)
         self.register_buffer("outer_real", _float32(real), persistent=False)
         self.register_buffer("outer_imaginary", _float32(imaginary), persistent=False)
@@ -223,18 +129,20 @@ class FactoredLogMel(nn.Module):
         """Spectrogram of a waveform; see `LogMel.forward`."""
         batch, n_samples = waveform.shape
         config = self.config
+        n_frames = config.n_frames(n_samples)
+        heard = _heard(waveform, config)
         # Not -(-frames // n): exported, a division of negative integers rounds towards zero.
-        n_pieces = (config.n_frames(n_samples) + FRAMES_PER_PIECE - 1) // FRAMES_PER_PIECE
+        n_pieces = (n_frames + FRAMES_PER_PIECE - 1) // FRAMES_PER_PIECE
         step = FRAMES_PER_PIECE * config.hop_length
-        before = config.n_fft // 2
-        padded = functional.pad(waveform, (before, (n_pieces + 1) * step - n_samples - before))
+        before = 0 if config.padding == "reflect" else config.margins[0]
+        padded = functional.pad(heard, (before, (n_pieces + 1) * step - heard.shape[1] - before))
         # The last frames of a piece reach into the next one.
         overlap = padded[:, step:].reshape(batch * n_pieces, step)[:, : config.n_fft - config.hop_length]
         pieces = torch.cat([padded[:, :-step].reshape(batch * n_pieces, step), overlap], dim=1)
         bands = self._bands_in_turn(pieces) if torch.compiler.is_exporting() else self._bands(pieces)
         bands = bands.reshape(batch, n_pieces, config.n_mels, FRAMES_PER_PIECE).transpose(1, 2)
         bands = bands.reshape(batch, 1, config.n_mels, n_pieces * FRAMES_PER_PIECE)
-        return bands[..., : config.n_frames(n_samples)]
+        return bands[..., :n_frames]
 
     def _bands_in_turn(self, pieces: Tensor) -> Tensor:
         """`_bands` of one piece after the other, as a loop in the graph."""
@@ -246,18 +154,18 @@ class FactoredLogMel(nn.Module):
         return bands
 
     def _bands(self, pieces: Tensor) -> Tensor:
-        """Pieces (pieces, samples) to dB (pieces, mels, frames)."""
+        """Pieces (pieces, samples) to log-mel (pieces, mels, frames)."""
         n_pieces, b = pieces.shape[0], self.n_phases
         phases = pieces.reshape(n_pieces, -1, b).transpose(1, 2)
         inner = functional.conv1d(phases, self.phase_filters, stride=self.config.hop_length // b, groups=b)
         inner = inner.reshape(n_pieces, 2 * b, -1)  # residue and frame are one axis
         real, imaginary = self.outer_real @ inner, self.outer_imaginary @ inner
-        power = (real * real + imaginary * imaginary).reshape(n_pieces, b * self.n_residues, -1)
+        spectrum = _spectrum(real, imaginary, self.config).reshape(n_pieces, b * self.n_residues, -1)
         blocks = [
-            getattr(self, f"mel_{index}") @ power[:, start:stop]
+            getattr(self, f"mel_{index}") @ spectrum[:, start:stop]
             for index, (start, stop) in enumerate(self.mel_ranges)
         ]
-        return _decibels(torch.cat(blocks, dim=1), self.config.amin)
+        return _compressed(torch.cat(blocks, dim=1), self.config)
 
 
 def _choose_phases(config: FrontendConfig) -> int:
@@ -271,12 +179,13 @@ def _choose_phases(config: FrontendConfig) -> int:
     return min((b for b in range(1, common + 1) if common % b == 0), key=multiplications)
 
 
-def _phase_filters(n_fft: int, b: int) -> np.ndarray:
+def _phase_filters(config: FrontendConfig, b: int) -> np.ndarray:
     """Inner sum: (phase · real or imaginary · residue, 1, a), with window and twiddle factors."""
+    n_fft = config.n_fft
     a = n_fft // b
     samples = np.arange(a) * b + np.arange(b)[:, None]
     angle = 2 * np.pi / n_fft * (samples[:, None] * np.arange(a // 2 + 1)[:, None] % n_fft)
-    filters = np.stack([np.cos(angle), -np.sin(angle)], axis=1) * _hann(n_fft)[samples][:, None, None]
+    filters = np.stack([np.cos(angle), -np.sin(angle)], axis=1) * hann_window(config)[samples][:, None, None]
     return filters.reshape(-1, 1, a)
 
 
@@ -297,7 +206,7 @@ def _mel_blocks(config: FrontendConfig, a: int, rows: np.ndarray) -> list[tuple[
     """The mel bank for the outer sum's row order, cut into blocks of neighbouring bands without their zeros.
 
     Returns:
-        (start, stop, weights) per block: weights (bands, stop - start) for power[start:stop], whose axis is
+        (start, stop, weights) per block: weights (bands, stop - start) for spectrum[start:stop], whose axis is
         (row · residue).
     """
     bins = (rows[:, None] * a + np.arange(a // 2 + 1)).ravel()

@@ -25,9 +25,7 @@ class MelNorm(nn.Module):
 class ConvNormReLU(nn.Sequential):
     """Convolution without bias, batch normalisation, ReLU; size kept unless strided."""
 
-    def __init__(
-        self, n_in: int, n_out: int, kernel: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1)
-    ):
+    def __init__(self, n_in: int, n_out: int, kernel: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1)):
         padding = (kernel[0] // 2, kernel[1] // 2)
         super().__init__(
             nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False),
@@ -40,15 +38,16 @@ class SqueezeExcitation(nn.Module):
     """Weigh channels by what the whole map holds.
 
     Args:
-        ratio: how many times narrower the middle layer is.
+        n_squeezed: width of the middle layer; by default a quarter of the channels.
 
     Source: Hu et al. 2018, arXiv 1709.01507.
     """
 
-    def __init__(self, n_channels: int, ratio: int = 4):
+    def __init__(self, n_channels: int, n_squeezed: int | None = None):
         super().__init__()
-        self.squeeze = nn.Linear(n_channels, n_channels // ratio)
-        self.excite = nn.Linear(n_channels // ratio, n_channels)
+        n_squeezed = n_squeezed or n_channels // 4
+        self.squeeze = nn.Linear(n_channels, n_squeezed)
+        self.excite = nn.Linear(n_squeezed, n_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (batch, channels, mels, frames), same shape out."""

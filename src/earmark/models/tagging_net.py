@@ -14,6 +14,10 @@ from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.models.heads import PooledHead
 
 MODELS = {
+    "cnn14": "earmark.models.cnn14:CNN14",
+    "mn": "earmark.models.mn:MN",
+    "mobilenet_v1": "earmark.models.mobilenet_v1:MobileNetV1",
+    "mobilenet_v2": "earmark.models.mobilenet_v2:MobileNetV2",
     "se_cnn": "earmark.models.se_cnn:SECNN",
     "tiny_cnn": "earmark.models.tiny_cnn:TinyCNN",
 }
@@ -23,7 +27,7 @@ class TaggingNet(nn.Module):
     """A front end, a backbone and a head.
 
     Args:
-        frontend: (batch, samples) → spectrogram (batch, 1, mels, frames), in dB.
+        frontend: (batch, samples) → spectrogram (batch, 1, mels, frames), by default in dB.
         backbone: spectrogram → features (batch, channels, mels', frames'); has `n_features`, its channels.
         head: features → logits; has `pool` (features → embedding) and `classify` (embedding → logits).
 
@@ -58,9 +62,7 @@ class TaggingNet(nn.Module):
         self.head.last.bias.copy_(torch.logit(bounded) if multi_label else torch.log(bounded))
 
 
-def build(
-    model: str, frontend: FrontendConfig, n_classes: int, options: Mapping[str, Any] | None = None
-) -> TaggingNet:
+def build(model: str, frontend: FrontendConfig, n_classes: int, options: Mapping[str, Any] | None = None) -> TaggingNet:
     """A network of the family `model` with fresh weights.
 
     Args:

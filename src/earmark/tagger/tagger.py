@@ -14,6 +14,7 @@ from earmark.errors import EarmarkError, TaggerFileError
 from earmark.lookup import lookup
 from earmark.predictions import Predictions
 from earmark.tagger.backend import BACKENDS, Backend
+from earmark.tagger.home import find_tagger
 from earmark.tagger.metadata import TaggerMetadata, calibrate
 from earmark.windows import Window, frame_stream
 
@@ -189,14 +190,14 @@ def load_tagger(path: Path | str, *, threads: int = 1, backend: str = "onnx") ->
     """Open a tagger file and check that it agrees with itself.
 
     Args:
-        path: NAME.tagger.onnx.
+        path: NAME.tagger.onnx, or the name of a pretrained tagger that is on this machine.
         threads: that the graph may use for one window; `tag_files` hears several recordings at once.
         backend: a name of BACKENDS.
 
     Raises:
         TaggerFileError: missing, damaged, of a newer format, or its metadata contradict its graph.
     """
-    path = Path(path)
+    path = find_tagger(path)
     loaded = lookup(BACKENDS, backend, "backend")(path, threads=threads)
     try:
         metadata = TaggerMetadata.from_json(loaded.metadata_json)

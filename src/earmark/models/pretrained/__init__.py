@@ -1,0 +1,1 @@
+"""Networks whose weights others trained: how each is built, and which of their numbers belongs where."""
