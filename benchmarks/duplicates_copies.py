@@ -128,9 +128,9 @@ def collections(data: Path) -> dict[str, list[Sound]]:
     return found
 
 
-def make_copies(sounds: Sequence[Sound], kind: str) -> tuple[list[Sound], list[Sound]]:
-    """Originals and their copies."""
-    draws = [np.random.default_rng([i, len(kind), 7]) for i in range(len(sounds))]
+def make_copies(sounds: Sequence[Sound], kind: str, first: int = 0) -> tuple[list[Sound], list[Sound]]:
+    """Originals and their copies; what is drawn for each depends on its number, which counts from `first`."""
+    draws = [np.random.default_rng([first + i, len(kind), 7]) for i in range(len(sounds))]
     if kind.startswith("0.3 s"):
         sounds = [excerpt(sound, 0.3 * sound[1], draw) for sound, draw in zip(sounds, draws, strict=True)]
     return list(sounds), [KINDS[kind](sound, draw) for sound, draw in zip(sounds, draws, strict=True)]
