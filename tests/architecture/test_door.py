@@ -64,7 +64,9 @@ def test_an_interrupt_exits_130_without_a_traceback(cleared, capsys):
 def test_a_missing_optional_package_is_named_as_pip_knows_it(cleared, capsys, module):
     assert cleared(ModuleNotFoundError(f"No module named '{module}.x'", name=f"{module}.x")) == 2
     package, extra = OPTIONAL[module]
-    assert capsys.readouterr().err == f"{package} is needed to run `earmark cache clear`. pip install 'earmark[{extra}]'\n"
+    assert (
+        capsys.readouterr().err == f"{package} is needed to run `earmark cache clear`. pip install 'earmark[{extra}]'\n"
+    )
 
 
 def test_any_other_missing_module_is_a_bug(cleared):

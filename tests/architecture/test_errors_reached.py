@@ -11,7 +11,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-ERRORS = {"EarmarkError", "AudioError", "ManifestError", "ConfigError", "TaggerFileError", "RunError", "FetchError", "CutOffError"}
+ERRORS = {
+    "EarmarkError",
+    "AudioError",
+    "ManifestError",
+    "ConfigError",
+    "TaggerFileError",
+    "RunError",
+    "FetchError",
+    "CutOffError",
+}
 FILLED = "\0"  # stands for whatever is filled into a text
 LONGEST_FILL = 4  # words
 
