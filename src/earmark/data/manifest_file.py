@@ -79,11 +79,7 @@ def free_separator(manifest: Manifest) -> str:
     Raises:
         ManifestError: each is.
     """
-    names = set(manifest.vocabulary)
-    for column in ("negative", "unsure"):
-        if column in manifest.table:
-            names.update(label for labels in set(manifest.table[column]) for label in labels)
-    text = "".join(names)
+    text = _all_names(manifest)
     free = [separator for separator in SEPARATORS if separator not in text]
     if not free:
         raise ManifestError(
@@ -92,10 +88,19 @@ def free_separator(manifest: Manifest) -> str:
     return free[0]
 
 
+def _all_names(manifest: Manifest) -> str:
+    """Everything that is called a label, in one text."""
+    names = set(manifest.vocabulary)
+    for column in ("negative", "unsure"):
+        if column in manifest.table:
+            names.update(label for labels in set(manifest.table[column]) for label in labels)
+    return "".join(names)
+
+
 def _label_cells(manifest: Manifest, separator: str) -> list[str]:
     """Each clip's labels in one cell, joined so that the reader cannot mistake a name for two."""
     distinct = set(manifest.table["labels"])
-    text = "".join(manifest.vocabulary)
+    text = _all_names(manifest)
     several = any(len(labels) > 1 for labels in distinct)
     if any(other in text for other in SEPARATORS) or (manifest.multi_label and not several):
         # A separator at the end of every cell tells the reader which one it is (readers/cells.py).

@@ -196,7 +196,8 @@ def _read_text_table(
                 chunk.clear()
         _append(columns, known, chunk)
     except csv.Error as error:
-        raise ManifestError(f"{path}: is no table ({error}). Pass a CSV or TSV text file.") from error
+        where = f"{path} after row {lines[-1]}" if lines else str(path)
+        raise ManifestError(f"{where}: is no table ({error}). Pass a CSV or TSV text file.") from error
     return header, columns, lines, wrong
 
 
