@@ -60,8 +60,6 @@ def test_the_table_of_weights_says_the_same_of_each_network():
     for name, network in PRETRAINED.items():
         told, built = WEIGHTS[name], (network.family, network.frontend.sample_rate, network.n_classes)
         assert (told.family, told.sample_rate, told.n_classes) == built
-        assert (told.window_seconds, told.hop_seconds) == (network.window_seconds, network.hop_seconds)
-        assert told.verified == network.verified
         assert told.n_parameters == pytest.approx(PUBLISHED_PARAMETERS[name], rel=2e-3)
 
 

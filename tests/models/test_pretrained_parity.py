@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from earmark.export.graph import export_tagger
-from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, load_weights
+from earmark.models.pretrained.networks import build_pretrained, load_weights
+from earmark.models.pretrained.weights import find_weights
 from earmark.tagger import TaggerMetadata, load_tagger
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights"
@@ -78,15 +79,13 @@ def test_front_end_features_and_scores_are_the_originals(reference):
 
 
 def test_exported_file_gives_the_originals_scores_alone_and_in_a_batch(reference, tmp_path):
-    network = PRETRAINED[reference.name]
-    rate, n_samples = network.frontend.sample_rate, round(network.window_seconds * network.frontend.sample_rate)
+    told = find_weights(reference.name)
+    rate, n_samples = told.sample_rate, round(told.window_seconds * told.sample_rate)
     clips = [clip for clip in reference.clips if reference.of(clip)[0].shape[1] == n_samples]
     assert len(clips) >= 3
     windows = np.concatenate([reference.of(clip)[0] for clip in clips])
-    labels = tuple(f"class {index}" for index in range(network.n_classes))
-    metadata = TaggerMetadata(
-        reference.name, labels, rate, network.window_seconds, network.hop_seconds, multi_label=True
-    )
+    labels = tuple(f"class {index}" for index in range(told.n_classes))
+    metadata = TaggerMetadata(reference.name, labels, rate, told.window_seconds, told.hop_seconds, multi_label=True)
     path = tmp_path / "x.tagger.onnx"
     export_tagger([reference.net], metadata, path, windows[:1])
     backend = load_tagger(path).backend

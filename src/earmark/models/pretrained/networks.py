@@ -117,21 +117,15 @@ class PretrainedNetwork:
     """Units of the head's hidden layer."""
     n_classes: int = AUDIOSET_CLASSES
     """Number of classes."""
-    window_seconds: float = 10.0
-    """What it heard at once in training, s."""
-    hop_seconds: float = 5.0
-    """From one window to the next when it tags, s."""
     time_first: bool = False
     """Its kernels are laid out (time, mel), ours (mel, time)."""
     frontend_keys: tuple[str, ...] = ()
     """Beginnings of keys that hold its own front end, which ours replaces."""
     mel_key: str = ""
     """The one of them with the mel bank, (bins, mels): it tells a file for another sample rate, else the same."""
-    verified: bool = False
-    """Its scores were compared with the original's here: tests/models/test_pretrained_parity.py."""
 
 
-def _mn(width: float, *, hop_length: int = 320, verified: bool = False) -> PretrainedNetwork:
+def _mn(width: float, *, hop_length: int = 320) -> PretrainedNetwork:
     return PretrainedNetwork(
         family="mn",
         frontend=replace(EFFICIENTAT, hop_length=hop_length),
@@ -139,7 +133,6 @@ def _mn(width: float, *, hop_length: int = 320, verified: bool = False) -> Pretr
         keys=EFFICIENTAT_KEYS,
         options={"width": width, "mel_norm": False},
         n_hidden=hidden_channels(width),
-        verified=verified,
     )
 
 
@@ -157,7 +150,7 @@ def _panns(family: str, n_hidden: int) -> PretrainedNetwork:
 
 
 PRETRAINED: dict[str, PretrainedNetwork] = {
-    "mn04_as": _mn(0.4, verified=True),
+    "mn04_as": _mn(0.4),
     "mn10_as": _mn(1.0),
     "mn20_as": _mn(2.0),
     "mn40_as": _mn(4.0),
@@ -171,10 +164,7 @@ PRETRAINED: dict[str, PretrainedNetwork] = {
         keys=YAMNET_KEYS,
         options={"folded": True, "mel_norm": False},
         n_classes=YAMNET_CLASSES,
-        window_seconds=0.975,  # 96 frames, 10 ms apart and 25 ms long; the original's "0.96 s" are the distances alone
-        hop_seconds=0.48,
         time_first=True,
-        verified=True,
     ),
     "cnn14": _panns("cnn14", 2048),
     "mobilenet_v2": _panns("mobilenet_v2", 1024),
