@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from earmark.export.graph import export_tagger
-from earmark.models.pretrained.networks import build_pretrained, load_weights
+from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, load_weights
 from earmark.models.pretrained.weights import find_weights
 from earmark.tagger import TaggerMetadata, load_tagger
 
