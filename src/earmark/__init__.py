@@ -22,6 +22,7 @@ PUBLIC = {
     "audit": "earmark.flows.split:audit",
     "check": "earmark.flows.check:check",
     "demo": "earmark.flows.demo:demo",
+    "embed_files": "earmark.tagger:embed_files",
     "evaluate": "earmark.flows.evaluate:evaluate",
     "load_audio": "earmark.audio:load",
     "load_tagger": "earmark.tagger:load_tagger",

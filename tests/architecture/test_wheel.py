@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 COMMANDS = [
-    *[(verb,) for verb in ("demo", "check", "split", "train", "evaluate", "report", "tag", "plot", "models")],
+    *[(verb,) for verb in ("demo", "check", "split", "train", "evaluate", "report", "tag", "plot", "embed", "models")],
     *[("data", verb) for verb in ("list", "get", "convert")],
+    ("similar",),
     ("models", "get"),
     *[("leaderboard", verb) for verb in ("add", "show")],
     ("cache", "clear"),

@@ -1,5 +1,7 @@
 """Sounds decoded and resampled once, kept as memory-mapped float16 files named by content and rate.
 
+Beside them stands what was computed of a sound and is slow to compute again, such as embeddings.
+
 float16, because int16 clips what codecs overshoot and is coarse for quiet recordings.
 """
 
@@ -103,18 +105,45 @@ class Cache:
             ConfigError: the cache folder cannot be written to.
         """
         path = Path(path)
-        entry = self._entry(path, sample_rate)
+        entry = self._entry(path, str(sample_rate))
         self._use(entry)
         try:
             samples = np.load(entry, mmap_mode="r")
         except (OSError, ValueError, EOFError):  # not there, or not what this module wrote
-            self._fill(path, entry, sample_rate)
+            self._fill(entry, lambda temporary: _write_float16(path, temporary, sample_rate))
             self._evict()
             samples = np.load(entry, mmap_mode="r")
         if not start and end is None:
             return samples
         first, stop = region_samples(path, start, end, len(samples), sample_rate)
         return samples[first:stop]
+
+    def array(self, path: str | Path, kind: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """What is computed of a file, computed only if the cache does not hold it.
+
+        Args:
+            path: the file, known by its content.
+            kind: what is computed and by what, as part of a file name.
+            make: computes it: an array without Python objects.
+
+        Returns:
+            In memory, what `make` gave now or earlier.
+
+        Raises:
+            AudioError: the file cannot be read.
+            ConfigError: the cache folder cannot be written to.
+        """
+        entry = self._entry(Path(path), kind)
+        try:
+            kept = np.load(entry)
+        except (OSError, ValueError, EOFError):  # not there, or not what this module wrote
+            made = make()
+            self._fill(entry, lambda temporary: _write_array(temporary, made))
+            self._evict()
+            return made
+        with contextlib.suppress(OSError):  # a cache that may only be read
+            os.utime(entry)
+        return kept
 
     def prepare(
         self,
@@ -138,10 +167,10 @@ class Cache:
 
         def fill(path: Path) -> str | None:
             try:
-                entry = self._entry(path, sample_rate)
+                entry = self._entry(path, str(sample_rate))
                 self._use(entry)
                 if not entry.exists():
-                    self._fill(path, entry, sample_rate)
+                    self._fill(entry, lambda temporary: _write_float16(path, temporary, sample_rate))
             except AudioError as error:
                 return str(error)
             return None
@@ -197,9 +226,9 @@ class Cache:
     def _index(self) -> Path:
         return self.folder / "content-hashes.jsonl"
 
-    def _entry(self, path: Path, sample_rate: int) -> Path:
-        """Where the decoded sound stands or will stand."""
-        return self.folder / f"{self.content_hash(path)}-{sample_rate}{ENTRY_SUFFIX}"
+    def _entry(self, path: Path, kind: str) -> Path:
+        """Where the sound decoded at a rate, or another thing made of it, stands or will stand."""
+        return self.folder / f"{self.content_hash(path)}-{kind}{ENTRY_SUFFIX}"
 
     def _entries(self) -> list[tuple[int, int, Path]]:
         """(time last used in ns, bytes, file) of each entry, the one used longest ago first."""
@@ -217,11 +246,11 @@ class Cache:
                 os.utime(entry)
             self._in_use.add(entry.name)
 
-    def _fill(self, path: Path, entry: Path, sample_rate: int) -> None:
-        """Decode into the entry, block by block."""
+    def _fill(self, entry: Path, write: Callable[[Path], int]) -> None:
+        """Let `write` write the entry, whole or not at all; it returns the bytes written."""
         try:
             with write_atomically(entry) as temporary:
-                written = _write_float16(path, temporary, sample_rate)
+                written = write(temporary)
         except (OSError, RunError) as error:
             reason = getattr(error.__cause__ or error, "strerror", None) or error
             raise ConfigError(
@@ -273,6 +302,13 @@ def _write_float16(path: Path, target: Path, sample_rate: int) -> int:
         file.seek(0)
         _write_header(file, n_samples)  # numpy leaves room in it for any length, so its size is the same
     return size
+
+
+def _write_array(target: Path, array: np.ndarray) -> int:
+    """Write a .npy file whatever its name; returns its size in bytes."""
+    with open(target, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+        return file.tell()
 
 
 def _write_header(file, n_samples: int) -> None:

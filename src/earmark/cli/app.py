@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from earmark import __version__
-from earmark.cli import convert, corpora, data, leaderboard, models, plot, score, split, tag, train
+from earmark.cli import convert, corpora, data, embed, leaderboard, models, plot, score, split, tag, train
 
 app = typer.Typer(
     name="earmark",
@@ -44,6 +44,8 @@ app.command()(score.evaluate)
 app.command()(score.report)
 app.command()(tag.tag)
 app.command()(plot.plot)
+app.command()(embed.embed)
+app.command()(embed.similar)
 app.add_typer(pretrained, name="models")
 pretrained.callback()(models.list_models)
 pretrained.command("get")(models.get_model)

@@ -111,7 +111,7 @@ def describe(value: Any) -> str:
 
 
 def clear_cache(as_json: Annotated[bool, typer.Option("--json", help="Print what was freed as JSON.")] = False) -> None:
-    """Delete the decoded sounds. They are made again when needed.
+    """Delete the decoded sounds and the embeddings. They are made again when needed.
 
     Example:
 

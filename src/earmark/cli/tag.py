@@ -6,16 +6,19 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from earmark.tagger.embed import EmbeddedClip
     from earmark.tagger.formats import Selection
     from earmark.tagger.tag_files import TaggedClip
     from earmark.tagger.tagger import Tagger
+
+    Heard = TaggedClip | EmbeddedClip
 
 
 def tag(
@@ -68,7 +71,7 @@ def tag(
 
     format = "jsonl" if as_json else format
     opened = load_tagger(tagger)
-    recordings = find_recordings(_names(paths))
+    recordings = find_recordings(names_of(paths))
     folder = _out_folder(out, format, recordings)
     tagged = tag_files(opened, recordings, level="window" if timeline else "clip", threads=threads)
     selection = Selection(top, threshold, all_scores)
@@ -77,13 +80,13 @@ def tag(
         closing(tagged),
         closing(_write(tagged, opened, format, out, folder, selection, recordings)) as written,
     ):
-        failures, warnings = _follow(written, len(recordings), visible=out is not None)
-    _tell(failures, warnings, len(recordings), (folder or (out.parent if out else Path())) / "failures.csv")
+        failures, warnings = follow(written, len(recordings), "tagging", visible=out is not None)
+    tell(failures, warnings, len(recordings), (folder or (out.parent if out else Path())) / "failures.csv")
     if failures:
         raise typer.Exit(1)
 
 
-def _names(paths: Iterable[str]) -> list[str]:
+def names_of(paths: Iterable[str]) -> list[str]:
     """The arguments, with the lines of stdin in the place of "-"."""
     names = []
     for path in paths:
@@ -136,26 +139,32 @@ def _write(
     return write_tags_each(tagged, tagger, format, folder, selection, root)
 
 
-def _follow(written: Iterator[TaggedClip], total: int, *, visible: bool) -> tuple[list[TaggedClip], list[str]]:
-    """Let all clips be written, with a progress bar if one can be seen; the failures, the warnings."""
+@contextmanager
+def nobody_may_read() -> Iterator[None]:
+    """Ends in silence where the reader of our stdout has gone (`| head`): nothing more to say, not even at exit."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def follow(written: Iterator[Heard], total: int, doing: str, *, visible: bool) -> tuple[list[Heard], list[str]]:
+    """Let all clips be heard, with a progress bar if one can be seen; the failures, the warnings."""
     failures, warnings = [], []
     if visible and sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
 
-        written = track(written, "tagging", total=total, console=Console(stderr=True))
-    try:
+        written = track(written, doing, total=total, console=Console(stderr=True))
+    with nobody_may_read():
         for clip in written:
             warnings += [f"{clip.clip.path}: {warning}" for warning in clip.warnings]
             if clip.error is not None:
                 failures.append(clip)
-    except BrokenPipeError:
-        # The reader of our stdout has gone (`| head`): nothing more to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return failures, warnings
 
 
-def _tell(failures: list[TaggedClip], warnings: list[str], total: int, report: Path) -> None:
+def tell(failures: list[Heard], warnings: list[str], total: int, report: Path) -> None:
     """What the user should know, on stderr; failures in full in `report`."""
     from earmark.errors import summarise_rows
     from earmark.run import write_atomically

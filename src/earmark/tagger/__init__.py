@@ -3,16 +3,21 @@
 docs/tagger-file.md specifies the file and everything that happens around its graph.
 """
 
+from earmark.tagger.embed import EmbeddedClip, Embeddings, collect, embed_files
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import TaggedClip, score_files, tag_files
 from earmark.tagger.tagger import Clip, Tag, Tagger, load_tagger
 
 __all__ = [
     "Clip",
+    "EmbeddedClip",
+    "Embeddings",
     "Tag",
     "TaggedClip",
     "Tagger",
     "TaggerMetadata",
+    "collect",
+    "embed_files",
     "load_tagger",
     "score_files",
     "tag_files",

@@ -159,7 +159,7 @@ def write_tags(
     The file takes its place when the last clip has been passed on.
     """
     writer_of = lookup(FORMATS, format, "format")
-    with _open_text(out, format) as file:
+    with open_text(out, format) as file:
         writer = writer_of(file, tagger, selection)
         for tagged in tagged_clips:
             writer.write(tagged)
@@ -187,7 +187,7 @@ def write_tags_each(
 
 
 @contextmanager
-def _open_text(out: Path | None, format: str) -> Iterator[TextIO]:
+def open_text(out: Path | None, format: str) -> Iterator[TextIO]:
     """A file that takes its place when the block ends well, or stdout; any name passes through."""
     errors = ENCODING_ERRORS.get(format, "surrogateescape")
     if out is None:

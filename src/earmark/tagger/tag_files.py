@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from earmark.predictions import Predictions, concatenate
 from earmark.tagger.tagger import Clip, Tagger
 
 AHEAD_PER_THREAD = 2  # clips begun before the oldest is handed out: work for every thread, memory for few
+Heard = TypeVar("Heard")
 LENGTH_TOLERANCE_SECONDS = 0.05  # a clip this much over clip_seconds_max is still of that length
 
 
@@ -58,14 +61,26 @@ def tag_files(
     Raises:
         TaggerFileError: the tagger's graph fails.
     """
+    return hear_files(partial(_tag, tagger, level), clips, threads)
+
+
+def hear_files(
+    hear: Callable[[Clip, Callable[[], bool]], Heard], clips: Iterable[Clip | Path | str], threads: int | None
+) -> Iterator[Heard]:
+    """What `hear` makes of each clip, in their order, several at once; left early, it is asked to stop.
+
+    Args:
+        hear: called with a clip, and with what tells whether nobody waits for the result any more.
+        clips, threads: as for `tag_files`.
+    """
     stopped = threading.Event()
-    pending: deque[Future[TaggedClip]] = deque()
+    pending: deque[Future[Heard]] = deque()
     threads = threads or default_threads()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="tag")
     try:
         for clip in clips:
             clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
-            pending.append(pool.submit(_tag, tagger, clip, level, stopped))
+            pending.append(pool.submit(hear, clip, stopped.is_set))
             if len(pending) > threads * AHEAD_PER_THREAD:
                 yield pending.popleft().result()
         while pending:
@@ -104,10 +119,10 @@ def score_files(
     return concatenate(parts) if parts else _no_rows(tagger, level), failures
 
 
-def _tag(tagger: Tagger, clip: Clip, level: str, stopped: threading.Event) -> TaggedClip:
+def _tag(tagger: Tagger, level: str, clip: Clip, stop: Callable[[], bool]) -> TaggedClip:
     try:
-        warnings = _warnings(tagger, clip)
-        scores = tagger.score(clip, stop=stopped.is_set)
+        warnings = sound_warnings(tagger, clip)
+        scores = tagger.score(clip, stop=stop)
     except AudioError as error:
         return TaggedClip(clip, None, str(error))
     if level == "clip":
@@ -122,8 +137,12 @@ def _tag(tagger: Tagger, clip: Clip, level: str, stopped: threading.Event) -> Ta
     return TaggedClip(clip, scores, None, warnings)
 
 
-def _warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
-    """Whether the recording lacks the upper part of what the tagger hears."""
+def sound_warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
+    """Whether the recording lacks the upper part of what the tagger hears.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
     rate = audio.probe(clip.path).sample_rate
     if rate >= tagger.sample_rate:
         return ()

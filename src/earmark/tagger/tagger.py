@@ -80,9 +80,11 @@ class Tagger:
         """
         return self._hear(_as_clip(clip), stop)[0]
 
-    def embed(self, clip: Clip | Path | str) -> tuple[Predictions, np.ndarray]:
+    def embed(
+        self, clip: Clip | Path | str, *, stop: Callable[[], bool] = lambda: False
+    ) -> tuple[Predictions, np.ndarray]:
         """Scores as from `score`, and the embedding of each window, float32 (windows, features)."""
-        return self._hear(_as_clip(clip), lambda: False)
+        return self._hear(_as_clip(clip), stop)
 
     def pool(self, scores: Predictions) -> Predictions:
         """Window rows to clip rows: pooled as the metadata says, then calibrated for clips."""
