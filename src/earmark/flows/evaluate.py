@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +23,6 @@ from earmark.report.report import write_report
 from earmark.run import Run, write_text
 from earmark.tagger.tag_files import default_threads, score_files
 from earmark.tagger.tagger import Tagger, load_tagger
-
-log = logging.getLogger("earmark")
 
 
 @dataclass(frozen=True)

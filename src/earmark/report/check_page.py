@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from earmark import page
@@ -16,6 +15,7 @@ from earmark.data.check.labels import class_counts, cooccurrence
 from earmark.data.manifest import Manifest
 from earmark.report.clip_sound import ClipSound, clip_sound
 from earmark.report.figures import MAX_MATRIX_CLASSES, axis
+from earmark.report.templating import environment
 from earmark.run import write_text
 
 # Problems that are seen or heard, not only read.
@@ -86,15 +86,9 @@ def write_check_page(result: CheckResult, path: Path, *, title: str) -> None:
     Args:
         title: what the data are called.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("earmark.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    template = environment().get_template("check.html")
     every_row = result.inventory.every_row
-    text = environment.get_template("check.html").render(
+    text = template.render(
         title=title,
         summary=defaultdict(lambda: None, result.summary),
         verdict=verdict(result),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
@@ -16,6 +15,7 @@ from earmark.evaluation.metrics import TITLES
 from earmark.report.figures import Curves, Matrix, axis, curves, matrix_figure
 from earmark.report.mistakes import worst_mistakes
 from earmark.report.reading import RunContents, read_run
+from earmark.report.templating import environment
 from earmark.run import Run, write_text
 
 N_MISTAKES = 12
@@ -37,15 +37,9 @@ def write_report(run_folder: Path, *, progress: Callable[[int, int], None] | Non
     """
     contents = read_run(run_folder)
     mistakes = worst_mistakes(contents.manifest, contents.scores[contents.main], N_MISTAKES, progress)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("earmark.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["number"] = _number
-    text = environment.get_template("report.html").render(
+    templates = environment()
+    templates.filters["number"] = _number
+    text = templates.get_template("report.html").render(
         run=contents,
         scorecard=contents.scorecard,
         roles={model: "baseline" if model == BASELINE else "network" for model in contents.models},
@@ -115,8 +109,7 @@ def warnings(contents: RunContents) -> Iterator[str]:
         )
     if not contents.manifest.has_groups:
         yield (
-            "No groups were given: where clips share a recording, folds may share it too, and the scores "
-            "are too good."
+            "No groups were given: where clips share a recording, folds may share it too, and the scores are too good."
         )
     yield from contents.looks
     if contents.failures:

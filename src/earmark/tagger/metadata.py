@@ -56,7 +56,8 @@ class TaggerMetadata:
     calibration: for "window" None (it is in the graph), for "clip" None, {"kind": "platt", "scale", "bias"}
         with lists per class, or {"kind": "temperature", "temperature"}.
     clip_seconds_max: the longest clip for which clip thresholds and calibration were fitted; None is any.
-    trained_on, scores, versions, licences: for people; no reader computes with them.
+    trained_on, scores, versions, licences: for people; no reader needs them to score. `earmark evaluate` finds in
+        trained_on["clips"] what a tagger was trained on (data/seen.py).
 
     >>> metadata = TaggerMetadata("pets", ("cat", "dog"), 16000, 2.0, 1.0, multi_label=False)
     >>> metadata.window_samples, TaggerMetadata.from_json(metadata.to_json()) == metadata
