@@ -73,8 +73,8 @@ class Server:
             request.wfile.write(data[: self.stalls.pop(0)])
             self.over.wait(60)
             return
+        self.n_sent += len(data)  # first: the client may have all of it before this thread goes on
         request.wfile.write(data)
-        self.n_sent += len(data)
 
 
 @pytest.fixture
