@@ -7,6 +7,7 @@ docs/decisions/0002 says why there are two, benchmarks/frontend.py what each cos
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -121,12 +122,37 @@ class FactoredLogMel(nn.Module):
         self.register_buffer("outer_real", _float32(real), persistent=False)
         self.register_buffer("outer_imaginary", _float32(imaginary), persistent=False)
         self.mel_ranges = []
-        for index, (start, stop, weights) in enumerate(_mel_blocks(config, a, rows)):
+        bins = _bins_by_row(config, a, rows)
+        first_row = np.unique(bins, return_index=True)[1]
+        self.register_buffer("row_of_bin", torch.from_numpy(first_row), persistent=False)
+        for index, (start, stop, weights) in enumerate(_mel_blocks(config, bins)):
             self.register_buffer(f"mel_{index}", _float32(weights), persistent=False)
             self.mel_ranges.append((start, stop))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Spectrogram of a waveform; see `LogMel.forward`."""
+        (bands,) = self._in_pieces(waveform, lambda pieces: (self._bands(self._rows(pieces)),))
+        return bands[:, None]
+
+    def with_spectrum(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectrogram (batch, 1, mels, frames), and the spectrum that its mel bands sum up.
+
+        The spectrum is (batch, n_fft // 2 + 1, frames), frequency rising, of power or magnitude as `config.power` says.
+        """
+
+        def both(pieces: Tensor) -> tuple[Tensor, Tensor]:
+            rows = self._rows(pieces)
+            return self._bands(rows), rows.index_select(1, self.row_of_bin)
+
+        bands, spectrum = self._in_pieces(waveform, both)
+        return bands[:, None], spectrum
+
+    def _in_pieces(self, waveform: Tensor, work: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Tensor]:
+        """Waveform (batch, samples) to (batch, rows, frames) each.
+
+        Args:
+            work: pieces (pieces, samples) to (pieces, rows, FRAMES_PER_PIECE) each.
+        """
         batch, n_samples = waveform.shape
         config = self.config
         n_frames = config.n_frames(n_samples)
@@ -139,33 +165,35 @@ class FactoredLogMel(nn.Module):
         # The last frames of a piece reach into the next one.
         overlap = padded[:, step:].reshape(batch * n_pieces, step)[:, : config.n_fft - config.hop_length]
         pieces = torch.cat([padded[:, :-step].reshape(batch * n_pieces, step), overlap], dim=1)
-        bands = self._bands_in_turn(pieces) if torch.compiler.is_exporting() else self._bands(pieces)
-        bands = bands.reshape(batch, n_pieces, config.n_mels, FRAMES_PER_PIECE).transpose(1, 2)
-        bands = bands.reshape(batch, 1, config.n_mels, n_pieces * FRAMES_PER_PIECE)
-        return bands[..., :n_frames]
+        found = _in_turn(pieces, work) if torch.compiler.is_exporting() else work(pieces)
+        joined = [each.reshape(batch, n_pieces, -1, FRAMES_PER_PIECE).transpose(1, 2) for each in found]
+        return [each.reshape(batch, -1, n_pieces * FRAMES_PER_PIECE)[..., :n_frames] for each in joined]
 
-    def _bands_in_turn(self, pieces: Tensor) -> Tensor:
-        """`_bands` of one piece after the other, as a loop in the graph."""
-
-        def step(idle: Tensor, piece: Tensor) -> tuple[Tensor, Tensor]:
-            return idle + 0, self._bands(piece[None])[0]
-
-        _, bands = scan(step, torch.zeros(1), pieces)  # a scan must carry something along
-        return bands
-
-    def _bands(self, pieces: Tensor) -> Tensor:
-        """Pieces (pieces, samples) to log-mel (pieces, mels, frames)."""
+    def _rows(self, pieces: Tensor) -> Tensor:
+        """Pieces (pieces, samples) to their spectrum (pieces, row · residue, frames)."""
         n_pieces, b = pieces.shape[0], self.n_phases
         phases = pieces.reshape(n_pieces, -1, b).transpose(1, 2)
         inner = functional.conv1d(phases, self.phase_filters, stride=self.config.hop_length // b, groups=b)
         inner = inner.reshape(n_pieces, 2 * b, -1)  # residue and frame are one axis
         real, imaginary = self.outer_real @ inner, self.outer_imaginary @ inner
-        spectrum = _spectrum(real, imaginary, self.config).reshape(n_pieces, b * self.n_residues, -1)
+        return _spectrum(real, imaginary, self.config).reshape(n_pieces, b * self.n_residues, -1)
+
+    def _bands(self, rows: Tensor) -> Tensor:
+        """Spectrum (pieces, row · residue, frames) to log-mel (pieces, mels, frames)."""
         blocks = [
-            getattr(self, f"mel_{index}") @ spectrum[:, start:stop]
-            for index, (start, stop) in enumerate(self.mel_ranges)
+            getattr(self, f"mel_{index}") @ rows[:, start:stop] for index, (start, stop) in enumerate(self.mel_ranges)
         ]
         return _compressed(torch.cat(blocks, dim=1), self.config)
+
+
+def _in_turn(pieces: Tensor, work: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """`work` on one piece after the other, as a loop in the graph."""
+
+    def step(idle: Tensor, piece: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return idle + 0, tuple(found[0] for found in work(piece[None]))
+
+    _, found = scan(step, torch.zeros(1), pieces)  # a scan must carry something along
+    return found
 
 
 def _choose_phases(config: FrontendConfig) -> int:
@@ -202,15 +230,22 @@ def _outer_transform(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([cosine, sine], axis=2).reshape(b, -1), np.stack([-sine, cosine], axis=2).reshape(b, -1)
 
 
-def _mel_blocks(config: FrontendConfig, a: int, rows: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+def _bins_by_row(config: FrontendConfig, a: int, rows: np.ndarray) -> np.ndarray:
+    """The frequency bin, 0 to n_fft / 2, at each place of the outer sum's (row · residue)."""
+    bins = (rows[:, None] * a + np.arange(a // 2 + 1)).ravel()
+    return np.minimum(bins, config.n_fft - bins)
+
+
+def _mel_blocks(config: FrontendConfig, bins: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
     """The mel bank for the outer sum's row order, cut into blocks of neighbouring bands without their zeros.
+
+    Args:
+        bins: what `_bins_by_row` gave.
 
     Returns:
         (start, stop, weights) per block: weights (bands, stop - start) for spectrum[start:stop], whose axis is
         (row · residue).
     """
-    bins = (rows[:, None] * a + np.arange(a // 2 + 1)).ravel()
-    bins = np.minimum(bins, config.n_fft - bins)
     weights = mel_filterbank(config)[:, bins]
     repeated = np.ones(len(bins), dtype=bool)
     repeated[np.unique(bins, return_index=True)[1]] = False
