@@ -180,6 +180,44 @@ def test_similar_finds_the_other_tone_first_and_hears_nothing_twice(run, sounds,
     assert 1 >= float(rows[0]["similarity"]) >= float(rows[1]["similarity"])
 
 
+@pytest.mark.parametrize("suffix", ["npz", "csv", "parquet"])
+def test_similar_looks_into_what_embed_wrote_and_hears_only_the_query(run, sounds, tmp_path, heard, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    pandas = {"TABLE": "1"} if suffix == "parquet" else {}  # which pyarrow brings, where it is there
+    words = ("embed", TAGGER, "labels.csv", "--audio-dir", "sounds", "--out", f"made.{suffix}")
+    assert run(*words, TABLE="1").returncode == 0
+    expected = run("similar", TAGGER, "sounds/200.wav", "--in", "labels.csv", "--audio-dir", "sounds", TABLE="1")
+    (tmp_path / "labels.csv").unlink()
+    write_tone(tmp_path / "query.wav", 205)
+    heard()
+    assert len(run("similar", TAGGER, "query.wav", "--in", f"made.{suffix}", **pandas).stdout.splitlines()) == 7
+    assert heard() == 1
+    done = run("similar", TAGGER, "sounds/200.wav", "--in", f"made.{suffix}", **pandas)
+    assert done.returncode == 0, done.stderr
+    found, wanted = (list(csv.DictReader(each.stdout.splitlines())) for each in (done, expected))
+    assert [Path(row.pop("path")).name for row in found] == [Path(row.pop("path")).name for row in wanted]
+    assert found == wanted
+    assert found[0]["labels"] == "low"
+
+
+def test_what_another_tagger_embedded_is_refused(run, sounds, tmp_path):
+    assert run("embed", TAGGER, "sounds", "--out", "made.npz").returncode == 0
+    done = run("similar", TAGGER.with_name("forest.tagger.onnx"), "sounds/200.wav", "--in", "made.npz")
+    assert done.returncode == 1
+    assert "made.npz: was embedded by cnn" in done.stderr
+    assert "and the query by forest" in done.stderr
+
+
+def test_an_index_beside_the_file_finds_the_same(run, sounds, tmp_path):
+    pytest.importorskip("faiss")
+    assert run("embed", TAGGER, "sounds", "--out", "made.npz").returncode == 0
+    exact = run("similar", TAGGER, "sounds/200.wav", "--in", "made.npz")
+    done = run("similar", TAGGER, "sounds/200.wav", "--in", "made.npz", "--index")
+    assert (done.returncode, done.stdout) == (0, exact.stdout), done.stderr
+    assert (tmp_path / "made.npz.faiss").is_file()
+
+
 def test_similar_as_json_lines_into_a_file_with_the_labels_of_the_corpus(run, sounds, tmp_path):
     words = ("similar", TAGGER, "sounds/200.wav", "--in", "labels.csv", "--audio-dir", "sounds", "--json")
     done = run(*words, "--timeline", "--top", "1", "--out", "found.jsonl", TABLE="1")
@@ -207,6 +245,10 @@ def test_what_similar_cannot_hear_is_told(run, sounds, tmp_path):
         (("embed", TAGGER, "labels.csv", "sounds", "--out", "a.csv"), "a table of labelled files stands alone"),
         (("embed", TAGGER, "sounds", "--audio-dir", "sounds", "--out", "a.csv"), "is for a table of labelled files"),
         (("similar", TAGGER, "sounds", "--in", "sounds", "--audio-dir", "sounds"), "is for a table of labelled files"),
+        (("similar", TAGGER, "sounds", "--in", "a.npz"), "a.npz: cannot be read as embeddings"),
+        (("similar", TAGGER, "sounds", "--in", "a.npz", "--in", "sounds"), "a file of embeddings stands alone"),
+        (("similar", TAGGER, "sounds", "--in", "a.npz", "--audio-dir", "sounds"), "is for a table of labelled files"),
+        (("similar", TAGGER, "sounds", "--in", "sounds", "--index"), "--index: is for a file of embeddings"),
         (("embed", TAGGER, "nowhere", "--out", "a.csv"), "there is no such file or folder"),
         (("embed", "mn04", "sounds", "--out", "a.csv"), "did you mean 'mn04_as'?"),
         (("embed", "labels.csv", "sounds", "--out", "a.csv"), "is not an ONNX file"),

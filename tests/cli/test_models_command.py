@@ -1,12 +1,16 @@
-"""`models` and `models get`: what they print, and where they leave it."""
+"""`models`, `models get` and `models check`: what they print, and where they leave it."""
 
 from __future__ import annotations
 
 import io
 import json
 import logging
+import shutil
 import sys
+from datetime import date
+from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -16,7 +20,10 @@ from earmark.cli import models as commands
 from earmark.errors import ConfigError
 from earmark.flows import pretrained
 from earmark.models.pretrained.weights import WEIGHTS
+from earmark.tagger import load_tagger
 from earmark.tagger.home import converted
+
+TAGGER = Path(__file__).parents[2] / "docs" / "tagger-file" / "cnn.tagger.onnx"
 
 
 @pytest.fixture
@@ -26,6 +33,7 @@ def earmark(tmp_path, monkeypatch):
     app = typer.Typer(pretty_exceptions_enable=False, invoke_without_command=True)
     app.callback()(commands.list_models)
     app.command("get")(commands.get_model)
+    app.command("check")(commands.check_model)
     logger = logging.getLogger("earmark")
     before = logger.handlers, logger.level, logger.propagate
 
@@ -103,3 +111,100 @@ def test_get_refuses_an_unknown_name_before_anything_is_loaded(earmark, conversi
     with pytest.raises(ConfigError, match="is not a pretrained network"):
         earmark("get", "yamnot")
     assert conversion == []
+
+
+@pytest.fixture
+def adopted(tmp_path) -> Path:
+    """A graph to adopt: its input `sound` (1, 8000), its output `mean` (1, 5)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Reshape", ["sound", "cut"], ["frames"]),
+        helper.make_node("ReduceMax", ["frames", "last"], ["loudest"], keepdims=0),
+    ]
+    constants = [numpy_helper.from_array(np.array([1, 5, 1600]), "cut"), numpy_helper.from_array(np.array([2]), "last")]
+    sound, loudest = value("sound", TensorProto.FLOAT, [1, 8000]), value("loudest", TensorProto.FLOAT, [1, 5])
+    graph = helper.make_graph(nodes, "loudness", [sound], [loudest], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    (tmp_path / "loud.onnx").write_bytes(model.SerializeToString())
+    return tmp_path / "loud.onnx"
+
+
+def test_a_foreign_graph_is_adopted_listed_and_found_by_its_name(earmark, adopted):
+    shown = earmark("get", f"onnx:{adopted}", "--name", "loud", "--rate", "16000", "--hop", "0.25")
+    assert f"{converted('loud')}  (`earmark embed loud" in shown
+    tagger = load_tagger("loud")
+    assert (tagger.labels, tagger.window_samples, tagger.hop_samples) == ((), 8000, 4000)
+    lines = {line.split()[0]: line for line in earmark().splitlines() if line.strip()}
+    assert lines["loud"].split()[:6] == ["loud", "adopted", "none", "16", "kHz", "0.5"]
+    assert "unknown: ask whoever published loud.onnx" in lines["loud"]
+    assert lines["loud"].split()[-2:] == ["no", "yes"]
+
+
+def test_an_adopted_one_as_json_says_what_it_is_made_of(earmark, adopted):
+    options = ("--name", "loud", "--rate", "16000", "--window", "0.5", "--axis", "1", "--output", "loudest")
+    shown = json.loads(earmark("get", f"onnx:{adopted}", *options, "--json"))
+    assert shown == json.loads(earmark("--json"))[-1]
+    assert shown["made_of"]["adopted"] == "loud.onnx"
+    assert shown["tagger"] == str(converted("loud"))
+
+
+def test_an_adopted_file_that_cannot_be_opened_is_listed_all_the_same(earmark):
+    converted("broken").parent.mkdir(parents=True)
+    converted("broken").write_bytes(b"no graph")
+    assert "cannot be opened" in earmark()
+    assert "is not an ONNX file" in json.loads(earmark("--json"))[-1]["error"]
+
+
+def test_a_model_of_transformers_is_handed_on_with_what_was_told(earmark, monkeypatch):
+    calls = []
+
+    def adopt(*words, **options):
+        calls.append((words, options))
+        converted("w2v").parent.mkdir(parents=True)
+        return Path(shutil.copy(TAGGER, converted("w2v")))
+
+    from earmark.flows import adopt_hf
+
+    monkeypatch.setattr(adopt_hf, "adopt_hf", adopt)
+    earmark("get", "hf:some/model", "--name", "w2v", "--window", "5", "--layer", "7")
+    assert calls == [(("hf:some/model", "w2v", 5.0, None), {"layer": 7})]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("mn04_as", "--rate", "16000"), "--rate: is for onnx:, and mn04_as is not"),
+        (("mn04_as", "--name", "x"), "--name: is for onnx: or hf:, and mn04_as is not"),
+        (("onnx:x.onnx", "--name", "x", "--layer", "3"), "--layer: is for hf:, and onnx:x.onnx is not"),
+        (("hf:x", "--name", "x", "--from", "here"), "--from: is for a published network, and hf:x is not"),
+        (("onnx:x.onnx", "--rate", "16000"), "onnx:x.onnx: --name is missing. Say what an adopted model is called"),
+        (("onnx:x.onnx", "--name", "x"), "onnx:x.onnx: --rate is missing"),
+        (("hf:x",), "hf:x: --name is missing"),
+    ],
+)
+def test_get_refuses_options_that_do_not_belong_together(earmark, words, expected):
+    with pytest.raises(ConfigError, match=expected):
+        earmark("get", *words)
+
+
+def test_a_check_is_told_written_down_and_listed(earmark, tmp_path):
+    converted("yamnet").parent.mkdir(parents=True)
+    shutil.copy(TAGGER, converted("yamnet"))
+    windows = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 4000)).astype(np.float32)
+    scores, _ = load_tagger("yamnet").backend.run(windows)
+    sounds = {f"{number}/wave": window for number, window in enumerate(windows)}
+    np.savez(tmp_path / "r.npz", **sounds, **{f"{number}/scores": row for number, row in enumerate(scores)})
+    with pytest.raises(ConfigError, match="has not been held against the original's numbers here"):
+        earmark("check", "yamnet")
+    first = earmark("check", "yamnet", "--reference", str(tmp_path / "r.npz"))
+    assert first.startswith("yamnet: agrees with r.npz on 2 windows; largest difference ")
+    assert first.rstrip().endswith(f"in scores ({date.today().isoformat()})")
+    assert earmark("check", "yamnet") == first
+    assert json.loads(earmark("check", "yamnet", "--json"))["n_windows"] == 2
+    lines = {line.split()[0]: line for line in earmark().splitlines() if line.strip()}
+    assert lines["yamnet"].split()[-2:] == [date.today().isoformat(), "yes"]
+    listed = {entry["name"]: entry for entry in json.loads(earmark("--json"))}
+    assert listed["yamnet"]["check"]["reference"] == "r.npz"
+    assert listed["mn04_as"]["check"] is None

@@ -1,18 +1,15 @@
-"""Embeddings: what the graph gives, once; kept by content, in three file formats; and their nearest neighbours."""
+"""Embeddings: what the graph gives, once; kept by content; and their nearest neighbours."""
 
-import csv
-import os
 import shutil
-import sys
 import time
 
 import numpy as np
 import pytest
 
-from earmark.audio.cache import Cache
-from earmark.errors import ConfigError, MissingExtraError, TaggerFileError
+from earmark.audio.cache import Cache, content_hash
+from earmark.errors import TaggerFileError
 from earmark.tagger import Clip, Tagger
-from earmark.tagger.embed import _embed, check_suffix, collect, embed_files, write_embeddings
+from earmark.tagger.embed import _embed, collect, embed_files
 from earmark.tagger.nearest import CORPUS_ROWS, QUERY_ROWS, nearest, similar
 
 
@@ -56,6 +53,7 @@ def test_a_row_per_window_is_what_the_tagger_gives(tagger, tones, cache):
         path.as_posix() for path, (scores, _) in zip(tones, parts, strict=True) for _ in scores.starts
     ]
     assert rows.vectors.dtype == np.float32
+    assert rows.tagger == f"fake {content_hash(tagger.path)[:16]}"
 
 
 def test_a_row_per_clip_is_the_mean_of_its_windows(tagger, tones, cache):
@@ -179,49 +177,6 @@ def test_a_tagger_without_a_file_is_refused(tagger, tones, cache):
     loose = Tagger(tagger.backend, tagger.metadata)
     with pytest.raises(TaggerFileError, match="was not opened from a file"):
         embed_files(loose, tones, cache=cache)
-
-
-def test_every_format_holds_the_same_rows(tagger, tones, cache, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    rows = collect(embed_files(tagger, tones, level="window", cache=cache))
-    facts = {"labels": {path.as_posix(): path.stem for path in tones}, "fold": {path.as_posix(): 2 for path in tones}}
-    for suffix in ("csv", "npz", "parquet"):
-        write_embeddings(rows, tmp_path / f"made.{suffix}", facts)
-    with np.load(tmp_path / "made.npz") as archive:
-        arrays = dict(archive)
-    assert list(arrays["labels"]) == [rows.clips[number].path.stem for number in rows.clip_of]
-    assert arrays["fold"].tolist() == [2] * len(rows)
-    np.testing.assert_array_equal(arrays["embedding"], rows.vectors)
-    table = parquet.read_table(tmp_path / "made.parquet").to_pydict()
-    np.testing.assert_array_equal(np.float32(table.pop("embedding")), rows.vectors)
-    with open(tmp_path / "made.csv", newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    np.testing.assert_array_equal(np.float32([[line["e0"], line["e1"]] for line in lines]), rows.vectors)
-    for name in ("clip_id", "path", "labels"):
-        assert arrays[name].tolist() == table[name] == [line[name] for line in lines]
-    for name in ("start", "end"):
-        assert arrays[name].tolist() == table[name]
-        np.testing.assert_allclose([float(line[name]) for line in lines], table[name], atol=1e-6)
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are Unicode there")
-@pytest.mark.parametrize("suffix", ["csv", "npz", "parquet"])
-def test_a_name_that_is_no_text_can_be_written(tagger, tones, cache, tmp_path, suffix):
-    odd = tmp_path / os.fsdecode(b"odd-\xff.wav")
-    shutil.copy(tones[0], odd)
-    write_embeddings(collect(embed_files(tagger, [odd], cache=cache)), tmp_path / f"made.{suffix}")
-    assert (tmp_path / f"made.{suffix}").stat().st_size > 0
-
-
-def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"embeddings go into a file that ends in \.parquet, \.npz, \.csv"):
-        check_suffix(tmp_path / "made.txt")
-
-
-def test_parquet_needs_its_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pyarrow is needed to write Parquet.*earmark\[parquet\]"):
-        check_suffix(tmp_path / "made.parquet")
 
 
 @pytest.mark.parametrize("n_rows", [5, CORPUS_ROWS, 2 * CORPUS_ROWS + 7])

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from earmark.errors import TaggerFileError
+from earmark.run import Run
 from earmark.tagger import load_tagger
-from earmark.tagger.home import converted, find_tagger, home_folder
+from earmark.tagger.home import converted, find_tagger, home_folder, present
 
 ROOT = Path(__file__).parents[2]
 TAGGER = ROOT / "docs" / "tagger-file" / "cnn.tagger.onnx"
@@ -78,6 +79,30 @@ def test_a_name_whose_tagger_is_not_here_says_how_to_get_it(home):
 def test_a_bare_word_that_is_neither_file_nor_name_gets_a_hint(home):
     with pytest.raises(TaggerFileError, match=r"yamnett: is neither a file nor .*\(did you mean 'yamnet'\?\)"):
         load_tagger("yamnett")
+
+
+def test_an_adopted_tagger_is_found_by_its_name_and_meant_by_one_like_it(yamnet):
+    assert present() == ["yamnet"]
+    shutil.copy(TAGGER, converted("birds.v2"))
+    (yamnet.parent / ".half.tagger.onnx").touch()
+    assert present() == ["birds.v2", "yamnet"]
+    assert find_tagger("birds.v2") == converted("birds.v2")
+    with pytest.raises(TaggerFileError, match=r"birds-v2: is neither .*\(did you mean 'birds\.v2'\?\)"):
+        find_tagger("birds-v2")
+
+
+def test_a_runs_folder_stands_for_its_tagger(home):
+    folder = Path("runs/birds")
+    folder.mkdir(parents=True)
+    with pytest.raises(TaggerFileError, match=r"runs/birds: is a folder without a tagger .*birds\.tagger\.onnx"):
+        find_tagger(folder)
+    shutil.copy(TAGGER, Run(folder).tagger)
+    assert find_tagger("runs/birds") == find_tagger("runs/birds/") == folder / "birds.tagger.onnx"
+    assert load_tagger(folder).labels
+
+
+def test_where_there_is_no_home_no_tagger_is_present(home):
+    assert present() == []
 
 
 @pytest.mark.parametrize("path", ["absent.tagger.onnx", "runs/yamnet"])

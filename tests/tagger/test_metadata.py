@@ -28,6 +28,12 @@ def test_thresholds_default_to_a_half_on_both_levels(make_metadata):
     assert make_metadata(thresholds={"clip": [0.2, 0.3]}).thresholds["window"] == (0.5, 0.5)
 
 
+def test_what_only_embeds_has_no_labels(make_metadata):
+    metadata = make_metadata(labels=())
+    assert metadata.thresholds == {"window": (), "clip": ()}
+    assert TaggerMetadata.from_json(metadata.to_json()) == metadata
+
+
 def test_half_a_sample_is_rounded_up_as_in_every_language(make_metadata):
     metadata = make_metadata(sample_rate=22050, window_seconds=0.25, hop_seconds=0.75)
     assert (metadata.window_samples, metadata.hop_samples) == (5513, 16538)
@@ -46,7 +52,7 @@ def test_unknown_fields_are_passed_over(make_metadata):
         ({"format_version": 0}, "format_version is 0"),
         ({"format": "other"}, 'is not an object with "format": "earmark-tagger"'),
         ({"labels": ["a", "a"]}, "labels is .* .expected every name once"),
-        ({"labels": []}, "labels is .* .expected a list of names"),
+        ({"labels": [""]}, "labels is .* .expected a list of names"),
         ({"labels": ["a", 1]}, "expected a list of names"),
         ({"labels": "ab"}, "labels is 'ab' .expected a list"),
         ({"sample_rate": 0}, "sample_rate is 0"),

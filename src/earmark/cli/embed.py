@@ -54,7 +54,7 @@ def embed(
       earmark embed mn04_as 'field/**/*.flac' --timeline --out embeddings.csv
     """
     from earmark.tagger import load_tagger
-    from earmark.tagger.embed import check_suffix, write_embeddings
+    from earmark.tagger.embedding_file import check_suffix, write_embeddings
 
     check_suffix(out)
     _keep(data, out)
@@ -71,39 +71,55 @@ def embed(
 def similar(
     tagger: TaggerName,
     query: Annotated[list[str], typer.Argument(help="What to look for: as DATA of `earmark embed`.")],
-    corpus: Annotated[list[str], typer.Option("--in", help="Where to look: as DATA of `earmark embed`; repeatable.")],
+    corpus: Annotated[
+        list[str],
+        typer.Option("--in", help="Where to look: as DATA of `earmark embed`, repeatable; or one file that it wrote."),
+    ],
     top: Annotated[int, typer.Option(min=1, help="Neighbours of each query.", metavar="N")] = 10,
     timeline: Timeline = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of CSV.")] = False,
     out: Annotated[Path | None, typer.Option(help="File instead of stdout.", show_default=False)] = None,
+    index: Annotated[
+        bool, typer.Option("--index", help="Look into an index beside the file of embeddings: for millions of rows.")
+    ] = False,
     audio_dir: AudioDir = None,
     threads: Threads = None,
 ) -> None:
     """The sounds nearest to a sound, by the cosine between their embeddings, best first.
 
     The query itself is left out where it is part of the corpus. Embeddings come from the cache of `earmark embed`, and
-    go there. Files that cannot be read become rows of failures.csv, and the exit code is 1.
+    go there; of a file that it wrote, nothing is heard. Files that cannot be read become rows of failures.csv, and the
+    exit code is 1.
 
     Examples:
 
       earmark similar mn04_as frog.wav --in field/ --top 5
 
       earmark similar mn04_as frog.wav --in field/ --timeline --json --out found.jsonl
+
+      earmark similar mn04_as frog.wav --in embeddings.npz
     """
     from earmark.tagger import load_tagger
     from earmark.tagger.nearest import similar as find
+    from earmark.tagger.vector_index import VectorIndex
 
     _keep([*query, *corpus], out)
     opened = load_tagger(tagger)
-    wanted, _, failures = _clips(query, audio_dir if _is_table(query) else None)
-    clips, facts, absent = _clips(corpus, audio_dir if _is_table(corpus) or not _is_table(query) else None)
+    embedded = _is_embedded(corpus, index)
+    wanted, _, failures = _clips(query, audio_dir if embedded or _is_table(query) else None)
+    n_clips = len(wanted) + len(failures)
     queries, failed, warnings = _embed(opened, wanted, "embedding the query", timeline, threads)
-    found, also_failed, also_warnings = _embed(opened, clips, "embedding the corpus", timeline, threads)
-    n_clips = len(wanted) + len(clips) + len(failures) + len(absent)
-    failures += absent + failed + also_failed
-    neighbours = find(queries, found, top)
+    failures += failed
+    if embedded:
+        found, facts = _embedded(Path(corpus[0]), queries)
+    else:
+        clips, facts, absent = _clips(corpus, audio_dir if _is_table(corpus) or not _is_table(query) else None)
+        n_clips += len(clips) + len(absent)
+        found, failed, more = _embed(opened, clips, "embedding the corpus", timeline, threads)
+        failures, warnings = failures + absent + failed, warnings + more
+    neighbours = find(queries, found, top, VectorIndex(Path(corpus[0]), found.vectors) if index else None)
     _write_neighbours(neighbours, queries, found, facts.get("labels", {}), out, as_json)
-    tell(failures, warnings + also_warnings, n_clips, (out.parent if out else Path()) / "failures.csv")
+    tell(failures, warnings, n_clips, (out.parent if out else Path()) / "failures.csv")
     if failures:
         raise typer.Exit(1)
 
@@ -154,6 +170,42 @@ def _clips(names: list[str], audio_dir: Path | None) -> tuple[list[Clip], Facts,
         columns["fold"] = manifest.folds.tolist()
     facts = {name: dict(zip(manifest.clip_ids, values, strict=True)) for name, values in columns.items()}
     return manifest.clips(), facts, [EmbeddedClip(Clip(path), None, reason) for path, reason in missing]
+
+
+def _is_embedded(corpus: list[str], index: bool) -> bool:
+    """Whether the corpus is a file of embeddings.
+
+    Raises:
+        ConfigError: it is, with something beside it; or it is not, and an index is asked for.
+    """
+    from earmark.errors import ConfigError
+    from earmark.tagger.embedding_file import holds_embeddings
+
+    embedded = [name for name in corpus if holds_embeddings(Path(name))]
+    if embedded and len(corpus) > 1:
+        raise ConfigError(f"--in {embedded[0]}: a file of embeddings stands alone. Give one at a time.")
+    if index and not embedded:
+        raise ConfigError("--index: is for a file of embeddings. Write one with `earmark embed`, and give it as --in.")
+    return bool(embedded)
+
+
+def _embedded(path: Path, queries: Embeddings) -> tuple[Embeddings, Facts]:
+    """The embeddings of a file, and what stands beside them.
+
+    Raises:
+        ConfigError: it is no such file, or another tagger's.
+    """
+    from earmark.errors import ConfigError
+    from earmark.tagger.embedding_file import read_embeddings
+
+    found, facts = read_embeddings(path)
+    made_by = [(each.tagger, each.vectors.shape[1]) for each in (found, queries) if len(each)]
+    if len(set(made_by)) > 1:
+        theirs, ours = (f"{tagger} ({width} numbers)" for tagger, width in made_by)
+        raise ConfigError(
+            f"{path}: was embedded by {theirs}, and the query by {ours}. Take the same tagger, or embed anew."
+        )
+    return found, facts
 
 
 def _embed(

@@ -25,7 +25,6 @@ from earmark.models.pretrained.weights import PublishedFile, Weights, find_weigh
 from earmark.run import write_atomically
 from earmark.tagger.home import converted, weights_folder
 from earmark.tagger.metadata import TaggerMetadata
-from earmark.windows import samples
 
 log = logging.getLogger("earmark")
 
@@ -133,7 +132,7 @@ def convert(weights: Weights, tensors: Path, labels: Path, path: Path) -> None:
     net = build_pretrained(weights.name)
     log.info("%s", load_weights(net, read_tensors(tensors), weights.name))
     metadata = _describe(weights, _read_labels(labels), digest(tensors, "sha256"))
-    export_tagger([net.eval()], metadata, path, _probes(metadata))
+    export_tagger([net.eval()], metadata, path, probes(metadata.window_samples, metadata.sample_rate))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -185,12 +184,15 @@ def _describe(weights: Weights, labels: tuple[str, ...], sha256: str) -> TaggerM
     )
 
 
-def _probes(metadata: TaggerMetadata) -> np.ndarray:
-    """Windows on which file and torch must agree: noise, a rising tone, a click in silence; (3, window_samples)."""
-    n_samples, rate = metadata.window_samples, metadata.sample_rate
-    seconds = np.arange(n_samples) / rate
+def probes(n_samples: int, sample_rate: int) -> np.ndarray:
+    """Windows on which a file and what it is made of must agree: noise, a rising tone, a click in silence.
+
+    >>> probes(8000, 16000).shape
+    (3, 8000)
+    """
+    seconds = np.arange(n_samples) / sample_rate
     noise = 0.1 * np.random.default_rng(0).standard_normal(n_samples)
-    tone = 0.5 * np.sin(np.pi * (50 + 0.4 * rate * seconds / seconds[-1]) * seconds)
+    tone = 0.5 * np.sin(np.pi * (50 + 0.4 * sample_rate * seconds / seconds[-1]) * seconds)
     click = np.zeros(n_samples)
-    click[samples(metadata.window_seconds / 2, rate)] = 1.0
+    click[n_samples // 2] = 1.0
     return np.stack([noise, tone, click]).astype(np.float32)

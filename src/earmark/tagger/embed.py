@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from earmark import predictions
 from earmark.audio.cache import Cache, content_hash
-from earmark.errors import AudioError, ConfigError, MissingExtraError, TaggerFileError
-from earmark.predictions import seconds_text
-from earmark.run import write_atomically
+from earmark.errors import AudioError, TaggerFileError
 from earmark.tagger.tag_files import hear_files, sound_warnings
 from earmark.tagger.tagger import Clip, Tagger
 
-SUFFIXES = (".parquet", ".npz", ".csv")
 DIGITS_OF_TAGGER = 16  # of its content hash, in the names of cache entries
 
 
@@ -29,6 +24,7 @@ class Embeddings:
 
     clips: those that were heard. clip_of: (rows,) int64, which of them each row is of.
     starts, ends: (rows,) float64, seconds in the recording. vectors: (rows, features) float32.
+    tagger: what made them: its name and the beginning of its content hash.
     """
 
     clips: tuple[Clip, ...]
@@ -36,6 +32,7 @@ class Embeddings:
     starts: np.ndarray
     ends: np.ndarray
     vectors: np.ndarray
+    tagger: str = ""
 
     def __len__(self) -> int:
         return len(self.clip_of)
@@ -102,49 +99,8 @@ def collect(embedded: Iterable[EmbeddedClip]) -> Embeddings:
         np.concatenate([part.starts for part in parts]),
         np.concatenate([part.ends for part in parts]),
         np.concatenate([part.vectors for part in parts]),
+        parts[0].tagger,
     )
-
-
-def check_suffix(path: Path) -> None:
-    """Refuse, before anything is heard, a file that could not be written.
-
-    Raises:
-        ConfigError: its suffix is none of SUFFIXES.
-        MissingExtraError: Parquet needs pyarrow.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"--out {path}: embeddings go into a file that ends in {', '.join(SUFFIXES)}. Rename it.")
-    if path.suffix.lower() == ".parquet":
-        _pyarrow()
-
-
-def write_embeddings(
-    embeddings: Embeddings, path: Path, facts: Mapping[str, Mapping[str, str | int]] | None = None
-) -> None:
-    """Write rows of clip_id, path, start, end, facts, vector; the format follows the suffix.
-
-    .csv has a column per feature, e0, e1, …; .parquet one column of lists, `embedding`; .npz the array `embedding`
-    (rows, features) beside the other columns (rows,).
-
-    Args:
-        facts: further columns: name → clip id → value.
-
-    Raises:
-        ConfigError, MissingExtraError: as `check_suffix`.
-    """
-    check_suffix(path)
-    ids = [clip.clip_id for clip in embeddings.clips]
-    columns: dict[str, Sequence] = {
-        "clip_id": [ids[number] for number in embeddings.clip_of],
-        "path": embeddings.paths,
-        "start": embeddings.starts,
-        "end": embeddings.ends,
-    }
-    for name, values in (facts or {}).items():
-        columns[name] = [values[ids[number]] for number in embeddings.clip_of]
-    write = {".csv": _write_csv, ".npz": _write_npz, ".parquet": _write_parquet}[path.suffix.lower()]
-    with write_atomically(path) as temporary:
-        write(columns, embeddings.vectors, temporary)
 
 
 def _embed(tagger: Tagger, digest: str, cache: Cache, level: str, clip: Clip, stop: Callable[[], bool]) -> EmbeddedClip:
@@ -158,7 +114,8 @@ def _embed(tagger: Tagger, digest: str, cache: Cache, level: str, clip: Clip, st
     if level == "clip":
         starts, ends, vectors = starts[:1], ends.max(keepdims=True), vectors.mean(axis=0, keepdims=True)
     of_it = np.zeros(len(starts), dtype=np.int64)
-    return EmbeddedClip(clip, Embeddings((clip,), of_it, starts, ends, vectors), None, warnings)
+    made_by = f"{tagger.metadata.name} {digest}"
+    return EmbeddedClip(clip, Embeddings((clip,), of_it, starts, ends, vectors, made_by), None, warnings)
 
 
 def _hear(tagger: Tagger, clip: Clip, stop: Callable[[], bool]) -> np.ndarray:
@@ -180,42 +137,3 @@ def _hear(tagger: Tagger, clip: Clip, stop: Callable[[], bool]) -> np.ndarray:
     rows = np.empty(len(windows), dtype=kind)
     rows["start"], rows["end"], rows["vector"] = windows.starts, windows.ends, vectors
     return rows
-
-
-def _write_csv(columns: Mapping[str, Sequence], vectors: np.ndarray, path: Path) -> None:
-    names = list(columns)
-    cells = columns | {name: list(map(seconds_text, columns[name])) for name in ("start", "end")}
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, *(f"e{number}" for number in range(vectors.shape[1]))])
-        for *row, vector in zip(*cells.values(), vectors, strict=True):
-            # Nine digits hold a float32 whole.
-            writer.writerow([*row, *(f"{value:.9g}" for value in vector.tolist())])
-
-
-def _write_npz(columns: Mapping[str, Sequence], vectors: np.ndarray, path: Path) -> None:
-    with open(path, "wb") as file:  # not compressed: numbers like these hardly become smaller
-        np.savez(file, embedding=vectors, **{name: np.array(values) for name, values in columns.items()})
-
-
-def _write_parquet(columns: Mapping[str, Sequence], vectors: np.ndarray, path: Path) -> None:
-    pyarrow, parquet = _pyarrow()
-    numbers = pyarrow.array(vectors.ravel())
-    lists = pyarrow.FixedSizeListArray.from_arrays(numbers, max(vectors.shape[1], 1))
-    # Parquet's text is UTF-8, which names of files need not be.
-    text = {name: [cell.encode(errors="replace").decode() for cell in columns[name]] for name in ("clip_id", "path")}
-    parquet.write_table(pyarrow.table({**columns, **text, "embedding": lists}), path)
-
-
-def _pyarrow() -> tuple[ModuleType, ModuleType]:
-    """pyarrow and its Parquet writer.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("pyarrow", "write Parquet", "parquet") from error
-    return pyarrow, parquet

@@ -1,4 +1,4 @@
-"""The home folder: pretrained taggers that `earmark models get` has put there, found by name."""
+"""The home folder: taggers that `earmark models get` has put there, found by name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 from earmark.errors import TaggerFileError
 from earmark.lookup import did_you_mean, load
-from earmark.run import TAGGER_SUFFIX
+from earmark.run import TAGGER_SUFFIX, Run
 
 NAMES = "earmark.models.pretrained.weights:pretrained_names"  # of a higher floor, but it imports nothing heavy
+
+TAGGERS = "taggers"
 
 
 def home_folder() -> Path:
@@ -32,33 +34,48 @@ def weights_folder() -> Path:
 
 
 def converted(name: str) -> Path:
-    """Where the tagger of a pretrained network stands once it is there.
+    """Where the tagger of a name stands once it is there.
 
     >>> converted("mn04_as").name
     'mn04_as.tagger.onnx'
     """
-    return home_folder() / "taggers" / f"{name}{TAGGER_SUFFIX}"
+    return home_folder() / TAGGERS / f"{name}{TAGGER_SUFFIX}"
+
+
+def present() -> list[str]:
+    """Names of the taggers that are there, in alphabetical order."""
+    files = (home_folder() / TAGGERS).glob(f"[!.]*{TAGGER_SUFFIX}")
+    return sorted(file.name.removesuffix(TAGGER_SUFFIX) for file in files)
 
 
 def find_tagger(tagger: Path | str) -> Path:
-    """The file of a tagger that is given by path or, if it is a pretrained one, by name. A file goes before a name.
+    """The file of a tagger that is given by its path, its name in the home folder, or the folder of the run it is of.
+
+    A file goes before a name, and a name before a folder.
 
     Raises:
-        TaggerFileError: a bare word that is neither; or the name of one that is not here yet.
+        TaggerFileError: a bare word that is none of these; the name of one that is not here yet; a folder without.
     """
     path, name = Path(tagger), str(tagger)
     if path.exists() and not path.is_dir():
         return path
+    is_word = path.parent == Path() and bool(name.strip("."))
+    if is_word and converted(name).is_file():
+        return converted(name)
     names = load(NAMES)()
     if name in names:
-        if converted(name).is_file():
-            return converted(name)
         raise TaggerFileError(
             f"{name}: is not on this machine yet (expected {converted(name)}). `earmark models get {name}` brings it."
         )
-    if path.parent == Path() and not path.suffix:
+    if path.is_dir():
+        if Run(path).tagger.is_file():
+            return Run(path).tagger
         raise TaggerFileError(
-            f"{name}: is neither a file nor a pretrained tagger{did_you_mean(name, names)}. "
+            f"{path}: is a folder without a tagger (expected {Run(path).tagger}). Give the folder of a finished run."
+        )
+    if is_word and not path.suffix:
+        raise TaggerFileError(
+            f"{name}: is neither a file nor a pretrained tagger{did_you_mean(name, [*names, *present()])}. "
             "Check the path; `earmark models` lists the names."
         )
     return path

@@ -47,7 +47,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 class TaggerMetadata:
     """What stands around a tagger's graph. docs/tagger-file.md says what a reader does with each field.
 
-    name: of the tagger. labels: class names, in the order of the scores' columns.
+    name: of the tagger. labels: class names, in the order of the scores' columns; none of what only embeds.
     sample_rate: Hz. window_seconds, hop_seconds: of a window, and from one to the next.
     multi_label: whether several labels can hold at once.
     padding: of clips shorter than a window, "repeat" or "zeros". pool: of window scores, "mean" or "max".
@@ -146,7 +146,7 @@ class TaggerMetadata:
                 raise _wrong(name, value, " or ".join(_TYPE_NAMES.get(kind, kind.__name__) for kind in types))
 
     def _check_values(self) -> None:
-        if not self.labels or not all(isinstance(label, str) and label for label in self.labels):
+        if not all(isinstance(label, str) and label for label in self.labels):
             raise _wrong("labels", self.labels, "a list of names")
         if len(set(self.labels)) != len(self.labels):
             raise _wrong("labels", self.labels, "every name once")

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine, exact: a matrix product in blocks."""
+"""Nearest neighbours by cosine: exact, a matrix product in blocks, or those among the candidates of an index."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from collections.abc import Iterator
 import numpy as np
 
 from earmark.tagger.embed import Embeddings
+from earmark.tagger.vector_index import VectorIndex
 
 CORPUS_ROWS = 4096  # of a block: faster than larger ones, as it stays in the processor's cache
 QUERY_ROWS = 256
+CANDIDATES = 8  # asked of an index for each neighbour wanted: those it misjudges are put in order by their cosine
 
 
-def similar(queries: Embeddings, corpus: Embeddings, top: int) -> Iterator[tuple[int, int, float]]:
+def similar(
+    queries: Embeddings, corpus: Embeddings, top: int, index: VectorIndex | None = None
+) -> Iterator[tuple[int, int, float]]:
     """The rows of a corpus most similar to each row of the queries, without rows of the same clip of the same file.
+
+    Args:
+        top: at most so many for each.
+        index: of the corpus: nearly the same rows, without a look at all of them.
 
     Yields:
         Row of the queries, row of the corpus, cosine; query by query, best first.
@@ -27,7 +35,11 @@ def similar(queries: Embeddings, corpus: Embeddings, top: int) -> Iterator[tuple
 
     if not len(queries) or not len(corpus):
         return
-    found = nearest(queries.vectors, corpus.vectors, top, query_of=clip_of(queries), corpus_of=clip_of(corpus))
+    query_of, corpus_of = clip_of(queries), clip_of(corpus)
+    if index is None:
+        found = nearest(queries.vectors, corpus.vectors, top, query_of=query_of, corpus_of=corpus_of)
+    else:
+        found = _nearest_of_candidates(queries.vectors, corpus.vectors, top, query_of, corpus_of, index)
     for query, (rows, cosines) in enumerate(found):
         for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True):
             yield query, row, cosine
@@ -72,7 +84,8 @@ def _nearest(
     cosines = np.zeros((len(queries), 0), dtype=np.float32)
     for first in range(0, len(corpus), CORPUS_ROWS):
         some = slice(first, first + CORPUS_ROWS)
-        cosine = queries @ corpus[some].T / _lengths(corpus[some])
+        block = np.require(corpus[some], requirements="A")  # mapped from a file it may lie askew: slow to compute with
+        cosine = queries @ block.T / _lengths(block)
         if query_of is not None and corpus_of is not None:
             cosine[query_of[:, None] == corpus_of[None, some]] = -np.inf
         best = _best(cosine, top)
@@ -84,6 +97,19 @@ def _nearest(
         (some_rows[some > -np.inf], np.clip(some[some > -np.inf], -1, 1))
         for some_rows, some in zip(rows, cosines, strict=True)
     ]
+
+
+def _nearest_of_candidates(
+    queries: np.ndarray, corpus: np.ndarray, top: int, query_of: np.ndarray, corpus_of: np.ndarray, index: VectorIndex
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """As `nearest`, of the rows that an index thinks near; no more of the corpus is read."""
+    own = np.bincount(corpus_of, minlength=query_of.max() + 1)[query_of].max()  # rows that will be left out
+    found = []
+    for query, part, rows in zip(queries, query_of, index.search(queries, CANDIDATES * top + int(own)), strict=True):
+        rows = np.sort(rows[corpus_of[rows] != part])
+        [(order, cosines)] = nearest(query[None], np.asarray(corpus[rows]), top)
+        found.append((rows[order], cosines))
+    return found
 
 
 def _best(cosines: np.ndarray, top: int) -> np.ndarray:

@@ -59,8 +59,9 @@ def tag_files(
         TaggedClip, in the order of `clips`; a sound that cannot be read is one with an error.
 
     Raises:
-        TaggerFileError: the tagger's graph fails.
+        TaggerFileError: the tagger has no labels, or its graph fails.
     """
+    tagger.require_labels()
     return hear_files(partial(_tag, tagger, level), clips, threads)
 
 

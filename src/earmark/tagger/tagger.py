@@ -76,8 +76,9 @@ class Tagger:
 
         Raises:
             AudioError: the sound cannot be read.
-            TaggerFileError: the graph gives anything but one finite score per window and class.
+            TaggerFileError: it has no labels, or the graph gives anything but one finite score per window and class.
         """
+        self.require_labels()
         return self._hear(_as_clip(clip), stop)[0]
 
     def embed(
@@ -156,6 +157,18 @@ class Tagger:
         )
         return rows, np.concatenate(features)
 
+    def require_labels(self) -> None:
+        """Refuse to tag with what only embeds.
+
+        Raises:
+            TaggerFileError: it has no labels.
+        """
+        if not self.labels:
+            raise TaggerFileError(
+                f"{self.metadata.name}: only embeds, its file names no labels to tag with. "
+                f"Use it for `earmark embed`, `earmark similar` or `earmark train --on {self.metadata.name}`."
+            )
+
     def _check(self, scores: np.ndarray, n_windows: int) -> None:
         if scores.shape != (n_windows, len(self.labels)) or not np.isfinite(scores).all():
             raise TaggerFileError(
@@ -174,8 +187,9 @@ class Tagger:
         known = self.metadata
         shown = " · ".join(self.labels[:6]) + (" · …" if len(self.labels) > 6 else "")
         several = "several can hold at once" if known.multi_label else "one holds at a time"
+        labels = f"{len(self.labels)} labels, {several} ({shown})" if self.labels else "no labels, only embeds"
         lines = [
-            f"Tagger {known.name}: {len(self.labels)} labels, {several} ({shown})",
+            f"Tagger {known.name}: {labels}",
             f"  hears {self.sample_rate} Hz in windows of {known.window_seconds:g} s, "
             f"one every {known.hop_seconds:g} s; clip scores are their {known.pool}"
             + (", calibrated" if known.calibration["clip"] else ""),
@@ -192,7 +206,7 @@ def load_tagger(path: Path | str, *, threads: int = 1, backend: str = "onnx") ->
     """Open a tagger file and check that it agrees with itself.
 
     Args:
-        path: NAME.tagger.onnx, or the name of a pretrained tagger that is on this machine.
+        path: NAME.tagger.onnx, the name of a tagger in the home folder, or the folder of a run.
         threads: that the graph may use for one window; `tag_files` hears several recordings at once.
         backend: a name of BACKENDS.
 
