@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import lightning.pytorch as lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -30,6 +33,9 @@ from earmark.training.module import OptimConfig, TaggingModule
 from earmark.training.sampling import EpochBatches
 from earmark.windows import Framing
 
+log = logging.getLogger("earmark")
+
+ON_SPECTROGRAM = ("warp_time", "warp_mel", "warp_shift", "equalise_db", "mask_mel", "mask_time")  # of AugmentConfig
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -60,12 +66,14 @@ def fit(
     precision: str = "auto",
     seed: int = 0,
     stop_after: int | None = None,
+    fresh: bool = True,
 ) -> FitResult:
     """Train `net`; with the same arguments and folder again after a kill, go on from the last finished epoch.
 
     Args:
         validation: clips that choose the epoch, from the training folds; None = the last epoch is taken.
         stop_after: epochs to run, of the `optim.epochs` that the schedule spans; None = all.
+        fresh: the head knows nothing yet, and starts at the class frequencies.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what is finished is kept.
@@ -74,12 +82,13 @@ def fit(
     audio = ClipAudio(training, cache, framing.sample_rate)
     targets, weights = training.targets(), loss_weights(training)
     batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed)
-    net.start_at_prior(_prior(torch.from_numpy(targets), torch.from_numpy(weights)), training.multi_label)
+    if fresh:
+        net.start_at_prior(class_frequencies(targets, weights), training.multi_label)
     net.backbone.to(memory_format=torch.channels_last)
     module = TaggingModule(
         net,
         optim,
-        Augmentation(augment),
+        Augmentation(suited(augment, net.frontend.config)),
         multi_label=training.multi_label,
         seed=seed,
         steps_per_epoch=batches.n_batches,
@@ -104,10 +113,35 @@ def fit(
     return restore(net, folder, validation is not None)
 
 
-def _prior(targets: Tensor, weights: Tensor) -> Tensor:
-    """Share of each class among the clips that know it (classes,); 0 where none does."""
-    known = weights.sum(dim=0)
-    return (targets * weights).sum(dim=0) / torch.where(known > 0, known, torch.ones_like(known))
+def class_frequencies(targets: np.ndarray, weights: np.ndarray) -> Tensor:
+    """Share of each class among the clips that know it (classes,), of targets and weights (clips, classes); 0 where
+    none does."""
+    known = torch.from_numpy(weights).sum(dim=0)
+    found = torch.from_numpy(targets * weights).sum(dim=0)
+    return found / torch.where(known > 0, known, torch.ones_like(known))
+
+
+class Hearing(Protocol):
+    """What augmentation must know of a front end: how loud becomes high (FrontendConfig says more)."""
+
+    compression: str
+    power: int
+    scale: float
+
+
+def suited(augment: AugmentConfig, frontend: Hearing) -> AugmentConfig:
+    """Augmentation as strong on this front end's spectrogram as on one in dB: that of EfficientAT, say, is a logarithm
+    times 0.2, on which 6 units would be 130 dB. Where the waveform itself goes in there is no spectrogram to change.
+
+    >>> from earmark.models.pretrained.networks import EFFICIENTAT
+    >>> round(suited(AugmentConfig(equalise_db=6.0), EFFICIENTAT).equalise_db, 3)
+    0.276
+    """
+    if frontend.compression == "none":
+        log.info("the network hears the waveform: no augmentation of spectrograms")
+        return replace(augment, **dict.fromkeys(ON_SPECTROGRAM, 0.0))
+    per_db = 1.0 if frontend.compression == "db" else frontend.power * math.log(10) / 20
+    return replace(augment, equalise_db=augment.equalise_db * per_db * frontend.scale)
 
 
 def _trainer(

@@ -18,6 +18,7 @@ from earmark.models.tagging_net import TaggingNet
 from earmark.training.dataset import loss_weights
 from earmark.training.losses import LOSSES
 from earmark.training.sampling import seed_for
+from earmark.training.unfreezing import BATCH_NORMS, depth_groups, open_groups, set_batch_norm
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class OptimConfig:
     loss: a name in LOSSES; empty = cross_entropy where each clip has one label, bce otherwise.
     ema_decay: of the running mean of the weights that is scored and shipped, per step; 0 = none.
     patience: epochs without a better inner validation score after which training stops; 0 = never.
+    layer_decay: rate of each depth of the network as a share of the one above it (unfreezing.depth_groups); 1 = alike.
+    unfreeze_epochs: epochs for the head alone, after which one more depth learns every so many; 0 = all at once.
+    batch_norm: "adapted" to the clips, or "kept" at the statistics that a pretrained network came with.
     """
 
     epochs: int = 60
@@ -44,6 +48,9 @@ class OptimConfig:
     loss: str = ""
     ema_decay: float = 0.99
     patience: int = 0
+    layer_decay: float = 1.0
+    unfreeze_epochs: int = 0
+    batch_norm: str = "adapted"
 
     def __post_init__(self):
         require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
@@ -54,6 +61,10 @@ class OptimConfig:
         require(0 <= self.smoothing < 1, "optim.smoothing", self.smoothing, "0 or more and below 1")
         require(0 <= self.ema_decay < 1, "optim.ema_decay", self.ema_decay, "0 or more and below 1")
         require(self.patience >= 0, "optim.patience", self.patience, "0 or more")
+        require(0 < self.layer_decay <= 1, "optim.layer_decay", self.layer_decay, "above 0 and at most 1")
+        require(self.unfreeze_epochs >= 0, "optim.unfreeze_epochs", self.unfreeze_epochs, "0 or more")
+        known = " or ".join(BATCH_NORMS)
+        require(self.batch_norm in BATCH_NORMS, "optim.batch_norm", f"'{self.batch_norm}'", known)
 
 
 class TaggingModule(lightning.LightningModule):
@@ -77,6 +88,7 @@ class TaggingModule(lightning.LightningModule):
     ):
         super().__init__()
         self.net = net
+        self.groups = depth_groups(net)
         self.config = config
         self.augmentation = augmentation
         self.loss = lookup(LOSSES, config.loss or ("bce" if multi_label else "cross_entropy"), "loss")
@@ -85,6 +97,12 @@ class TaggingModule(lightning.LightningModule):
         self.validation = validation
         self.generator = torch.Generator()
         self._validation: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Which weights learn now: a pure function of the epoch, so that a resumed run goes on alike."""
+        epochs = self.config.unfreeze_epochs
+        open_groups(self.groups, 1 + self.current_epoch // epochs if epochs else len(self.groups))
+        set_batch_norm(self.net, self.config.batch_norm)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout (global) and augmentation (own generator) for this very step."""
@@ -128,20 +146,22 @@ class TaggingModule(lightning.LightningModule):
         self.log("validation_score", lwlrap(self.validation.present(), means.numpy(), known))
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW without decay on biases and norms; the one-cycle schedule, step by step."""
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        others = [p for p in self.net.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=self.config.learning_rate,
-            betas=(0.9, 0.99),
-            fused=True,
-        )
+        """AdamW without decay on biases and norms, slower from depth to depth; the one-cycle schedule, step by step."""
+        config = self.config
+        depths = self.groups if config.layer_decay < 1 else [[p for group in self.groups for p in group]]
+        sets = []
+        for depth, group in enumerate(depths):
+            rate = config.learning_rate * config.layer_decay**depth
+            for decay, is_matrix in ((config.weight_decay, True), (0.0, False)):
+                chosen = [p for p in group if (p.ndim > 1) == is_matrix]
+                if chosen:
+                    sets.append({"params": chosen, "weight_decay": decay, "lr": rate})
+        optimizer = torch.optim.AdamW(sets, betas=(0.9, 0.99), fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=self.config.learning_rate,
-            total_steps=self.config.epochs * self.steps_per_epoch,
-            pct_start=self.config.warm_up,
+            max_lr=[each["lr"] for each in sets],
+            total_steps=config.epochs * self.steps_per_epoch,
+            pct_start=config.warm_up,
             div_factor=25.0,
             final_div_factor=100.0,
             cycle_momentum=False,

@@ -1,0 +1,160 @@
+"""Did the network that a run starts from train on what is held out here? Leaks that span two data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from earmark.audio.cache import content_hash
+from earmark.config import change, read_yaml
+from earmark.data.fingerprint import LIKELY, Fingerprint, find_matches
+from earmark.data.leakage import Leak, find_leaks
+from earmark.data.manifest import Manifest
+from earmark.data.readers import read_manifest
+from earmark.data.seen import seen
+from earmark.errors import ManifestError, summarise_rows
+from earmark.flows.run_config import RunConfig
+from earmark.flows.split import group_duplicates, listen
+from earmark.models.huggingface.source import PREFIX
+from earmark.models.pretrained.weights import WEIGHTS
+from earmark.run import TAGGER_SUFFIX, Run
+from earmark.tagger.home import find_tagger
+from earmark.tagger.tagger import load_tagger
+
+BEFORE = "train"  # what `Manifest.sides` calls clips without fold and split
+
+
+def audit_source(
+    source: str,
+    manifest: Manifest,
+    hashes: Mapping[str, str],
+    fingerprints: Sequence[Fingerprint | None] | None = None,
+    *,
+    threads: int = 1,
+    hash_file: Callable[[Path], str] = content_hash,
+) -> list[Leak]:
+    """Clips that a network was trained on and that are held out here, with what it was itself started from.
+
+    Of a run its table is known: its clips are held against ours by name of the group (where files of both lie in one
+    folder), by content, by overlap and by fingerprint, as those of one data set are; and what is in a group with such
+    a clip counts too. Of a tagger file, and of clips whose files are gone, only the content is known (data/seen.py).
+    Published networks tell nothing of their clips.
+
+    Args:
+        source: the folder of a run, a tagger file, or the name of a pretrained network.
+        manifest: the new data, in folds.
+        hashes: content hashes of its files by path. fingerprints: of its clips; None = they are made here.
+        threads: how many files to read at a time.
+        hash_file: `Cache.content_hash` spares reading what the cache has hashed before.
+
+    Returns:
+        Leaks whose sides are `source` and those of the new data.
+    """
+    if source in WEIGHTS or source.startswith(PREFIX):
+        return []
+    held_out = np.flatnonzero(manifest.folds >= 0)
+    ours = manifest.select(held_out)
+    run = _run_of(source)
+    if run is None:
+        return _seen(source, find_tagger(source), ours, hashes)
+    theirs = read_manifest(run.manifest, look_for_files=False)
+    heard = listen(theirs, threads, hash_file=hash_file)
+    if fingerprints is None:
+        prints = listen(ours, threads, hash_file=hash_file).fingerprints
+    else:
+        prints = [fingerprints[row] for row in held_out]
+    known = {str(theirs.root / path): digest for path, digest in heard.hashes.items()}
+    known |= {str(ours.root / path): digest for path, digest in hashes.items()}
+    leaks = _straddling(source, theirs, ours, known, [*heard.fingerprints, *prints])
+    if heard.unread and run.tagger.is_file():
+        leaks += _unlisted(_seen(source, run.tagger, ours, hashes), leaks)
+    before = change(RunConfig(), read_yaml(run.config), str(run.config)).backbone.on
+    if before:
+        older = audit_source(before, manifest, hashes, fingerprints, threads=threads, hash_file=hash_file)
+        leaks += _unlisted(older, leaks)
+    return leaks
+
+
+def refuse_seen(leaks: Iterable[Leak], source: str) -> None:
+    """Stop where the scores would surely be too good, because the network has learnt what is held out.
+
+    Raises:
+        ManifestError: there are certain leaks; the text lists them.
+    """
+    leaks = [leak for leak in leaks if leak.certain]
+    if leaks:
+        raise ManifestError(
+            f"{source}: was trained on sounds that are held out here ({len(leaks)} leaks), and the score would be too "
+            "good. Leave these clips out or start from another network, or pass --allow-leak to go on and have the "
+            f"score marked.\n{summarise_rows([str(leak) for leak in leaks])}"
+        )
+
+
+def _run_of(source: str) -> Run | None:
+    """The run of a folder, or of the tagger that a run ships."""
+    path = Path(source)
+    run = Run(path.resolve().parent if path.name.endswith(TAGGER_SUFFIX) else path)
+    return run if run.config.is_file() and run.manifest.is_file() else None
+
+
+def _seen(source: str, tagger: Path, ours: Manifest, hashes: Mapping[str, str]) -> list[Leak]:
+    """Clips whose content stands in a tagger's list of what it was trained on."""
+    known = seen(load_tagger(tagger).metadata.trained_on.get("clips", ""), ours, hashes)
+    ids, sides = ours.clip_ids, ours.sides
+    return [
+        Leak("content", ours.table["path"].iloc[row], (source, ids[row]), (source, sides[row]))
+        for row in np.flatnonzero(known)
+    ]
+
+
+def _straddling(
+    source: str,
+    theirs: Manifest,
+    ours: Manifest,
+    hashes: Mapping[str, str],
+    fingerprints: Sequence[Fingerprint | None],
+) -> list[Leak]:
+    """Everything that stands on both sides, in one table of both.
+
+    Args:
+        hashes: of all files by their whole path. fingerprints: of their clips, then of ours.
+    """
+    joined = _joined(source, theirs, ours)
+    matches = find_matches(fingerprints, LIKELY)
+    leaks = find_leaks(joined, hashes, matches)
+    grouped = find_leaks(group_duplicates(joined, hashes, matches), hashes)
+    listed = {name for leak in leaks if leak.certain for name in leak.clip_ids}
+    for leak in grouped:  # what is of one recording with a clip that stands on both sides
+        both = list(zip(leak.clip_ids, leak.sides, strict=True))
+        more = [(name, side) for name, side in both if side != BEFORE and name not in listed]
+        if more:
+            first = next((name, side) for name, side in both if side == BEFORE)
+            names, sides = zip(first, *more, strict=True)
+            leaks.append(replace(leak, clip_ids=names, sides=sides))
+    side_of = dict(zip(ours.clip_ids, ours.sides, strict=True))
+    return [replace(leak, sides=tuple(side_of.get(name, source) for name in leak.clip_ids)) for leak in leaks]
+
+
+def _joined(source: str, theirs: Manifest, ours: Manifest) -> Manifest:
+    """Both tables as one: theirs without a fold, ours all in fold 0, so that only what straddles the two is a leak."""
+    one_place = not {path.parent for path in theirs.files}.isdisjoint(path.parent for path in ours.files)
+    columns: dict[str, list] = {name: [] for name in ("paths", "labels", "starts", "ends", "groups", "clip_ids")}
+    for manifest, prefix in ((theirs, f"{source}: "), (ours, "")):
+        table = manifest.table
+        columns["paths"] += map(str, manifest.files)
+        columns["clip_ids"] += [f"{prefix}{name}" for name in manifest.clip_ids]
+        groups = table["group"].tolist()
+        columns["groups"] += groups if one_place else [f"{prefix}{name}" if name else "" for name in groups]
+        for name, column in (("labels", "labels"), ("starts", "start"), ("ends", "end")):
+            columns[name] += table[column].tolist()
+    folds = [-1] * len(theirs) + [0] * len(ours)
+    return Manifest.build(Path(), columns.pop("paths"), columns.pop("labels"), folds=folds, **columns)
+
+
+def _unlisted(found: Iterable[Leak], known: Iterable[Leak]) -> list[Leak]:
+    """The leaks with a clip of ours that no certain one of the known names."""
+    listed = {name for leak in known if leak.certain for name in leak.clip_ids}
+    return [leak for leak in found if not listed.issuperset(leak.clip_ids[1:])]

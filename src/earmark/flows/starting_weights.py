@@ -1,0 +1,210 @@
+"""Networks that training starts from: published ones, those of finished runs, and their heads made anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from earmark.audio.cache import Cache
+from earmark.config import change, keyword_options, read_yaml, require
+from earmark.data.manifest import Manifest
+from earmark.data.readers import read_manifest
+from earmark.errors import ConfigError, FetchError, RunError
+from earmark.flows.adopt_hf import adopted_hf
+from earmark.flows.pretrained import read_tensors
+from earmark.flows.run_config import FINETUNED, RunConfig, frontend_for
+from earmark.models.frontend_config import FrontendConfig
+from earmark.models.huggingface.networks import build_hf
+from earmark.models.huggingface.source import PREFIX, describe
+from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, load_weights, pretrained_network
+from earmark.models.pretrained.weights import find_weights
+from earmark.models.tagging_net import MODELS, TaggingNet, build
+from earmark.run import REFIT, TAGGER_SUFFIX, FoldFolder, Run
+from earmark.tagger.home import weights_folder
+from earmark.training.dataset import loss_weights
+from earmark.training.fit import class_frequencies, restore
+from earmark.training.linear_probe import fit_last_layer
+from earmark.windows import Framing
+
+log = logging.getLogger("earmark")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network that can be trained on.
+
+    frontend: what it hears through, which cannot be changed (of a model that hears the waveform only the rate says
+    something). labels: of its scores, where they can be ours too.
+    build: makes it with the head that it came with, its weights drawn at random. load: puts its weights in.
+    """
+
+    frontend: FrontendConfig
+    labels: tuple[str, ...]
+    build: Callable[[], TaggingNet]
+    load: Callable[[TaggingNet], None]
+
+
+def find_start(on: str, options: Mapping[str, Any] | None = None) -> Start:
+    """What stands behind a name of PRETRAINED, a model of transformers (`hf:…` or the name that it was adopted under),
+    or the folder of a run.
+
+    Args:
+        options: "dropout" of the head; of a model of transformers also "layer", see `build_hf`.
+
+    Raises:
+        ConfigError: there is none of these, it holds no weights that can be trained, or it has not these options.
+        FetchError: a model of transformers is not on this machine.
+        RunError: the run has no finished network.
+    """
+    options, where = dict(options or {}), f"model_options of {FINETUNED}"
+    if adopted := adopted_hf(on):
+        on, layer = adopted
+        options.setdefault("layer", layer)
+    if on.startswith(PREFIX):
+        build = partial(build_hf, on, 1, **keyword_options(build_hf, options, where))
+        return Start(frontend_for(describe(on).sample_rate), (), build, lambda net: None)
+    chosen = keyword_options(_with_dropout, options, where)
+    if on in PRETRAINED:
+        frontend = pretrained_network(on).frontend
+        return Start(frontend, (), lambda: _with_dropout(build_pretrained(on), **chosen), partial(_fill, on))
+    path = Path(on)
+    if path.name.endswith(TAGGER_SUFFIX):
+        raise ConfigError(
+            f"{on}: a tagger file can be listened through, not trained on. Pass the folder of the run that made it, or "
+            f"a pretrained network ({', '.join(PRETRAINED)})."
+        )
+    if not (run := Run(path)).config.is_file():
+        raise ConfigError(
+            f"{on}: is neither a pretrained network ({', '.join(PRETRAINED)}), nor {PREFIX} with a model, nor the "
+            f"folder of a run (no {run.config.name} in it). Check the name or path."
+        )
+    start = _start_of(run)
+    return replace(start, build=lambda: _with_dropout(start.build(), **chosen))
+
+
+def _with_dropout(net: TaggingNet, *, dropout: float | None = None) -> TaggingNet:
+    """The network, its head's dropout as given; None = as it was."""
+    if dropout is not None:
+        require(0 <= dropout < 1, f"model_options of {FINETUNED}: dropout", dropout, "0 or more and below 1")
+        net.head.dropout.p = dropout
+    return net
+
+
+def _fill(name: str, net: TaggingNet) -> None:
+    """Fill a network that `build_pretrained` made from its file in the home folder."""
+    file = find_weights(name).file
+    path = weights_folder() / file.name
+    if not path.is_file():
+        where = f", from {file.url}" if file.url else ""
+        raise FetchError(
+            f"{path}: the weights of {name} are not on this machine yet. `earmark models get {name}` brings "
+            f"them{where}; with a copy of your own, `earmark models get {name} --from FILE`."
+        )
+    load_weights(net, read_tensors(path), name)
+
+
+def _start_of(run: Run) -> Start:
+    """The network of a run: that for use if it was trained, else that of its first fold."""
+    config = change(RunConfig(), read_yaml(run.config), str(run.config))
+    if config.model not in (*MODELS, FINETUNED):
+        raise ConfigError(
+            f"{run.folder}: its model is '{config.model}', which is no network. Pass the run of a network."
+        )
+    labels = read_manifest(run.manifest, look_for_files=False).vocabulary.labels
+
+    def load(net: TaggingNet) -> None:
+        refit = run.fold(REFIT, config.model)
+        if refit.trained.is_file():
+            restore(net, refit, validates=False)
+            return
+        done = [folder for folder in _folds(run, config.model) if folder.result.is_file()]
+        if not done:
+            raise RunError(f"{run.folder}: no network of it is finished. The command that made it goes on.")
+        restore(net, done[0], config.validation_fraction > 0)
+
+    return Start(config.frontend, labels, lambda: blank_net(config, labels), load)
+
+
+def _folds(run: Run, model: str) -> list[FoldFolder]:
+    names = sorted(path.name for path in run.folder.glob("fold_*"))
+    return [run.fold(int(name.removeprefix("fold_")), model) for name in names]
+
+
+def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
+    """The network of a run's settings, its weights drawn at random.
+
+    Raises:
+        ConfigError: there is no such network, or it has not these options.
+    """
+    if config.model != FINETUNED:
+        return build(config.model, config.frontend, len(labels), config.model_options)
+    net = find_start(config.backbone.on, config.model_options).build()
+    change_head(net, (), labels)
+    return net
+
+
+def starting_net(config: RunConfig, labels: Sequence[str]) -> tuple[TaggingNet, list[str]]:
+    """The network that a run starts from, with a head for its labels.
+
+    Returns:
+        The network, and those of the labels whose outputs it keeps: the logits of all others are drawn at random.
+
+    Raises:
+        ConfigError: there is no such network.
+        FetchError: its weights are not on this machine.
+        RunError: the run that it comes from has no finished network.
+    """
+    if config.model != FINETUNED:
+        return blank_net(config, labels), []
+    start = find_start(config.backbone.on, config.model_options)
+    net = start.build()
+    start.load(net)
+    kept = change_head(net, start.labels, labels)
+    log.info("starts from %s; %d of %d labels keep their outputs", config.backbone.on, len(kept), len(labels))
+    return net, kept
+
+
+@torch.no_grad()
+def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Give a network a last layer for `labels`; those it had before keep theirs, in the new order.
+
+    Args:
+        before: what its last layer answers with now; empty = nothing of ours.
+
+    Returns:
+        The labels that keep their outputs.
+    """
+    old = net.head.last
+    last = nn.Linear(old.in_features, len(labels))
+    kept = [label for label in labels if label in before]
+    for label in kept:
+        for new_tensor, old_tensor in ((last.weight, old.weight), (last.bias, old.bias)):
+            new_tensor[list(labels).index(label)] = old_tensor[list(before).index(label)]
+    net.head.last = last
+    return kept
+
+
+def start_head(
+    net: TaggingNet, kept: Sequence[str], training: Manifest, framing: Framing, cache: Cache, loss: str = ""
+) -> None:
+    """Make a new last layer begin where it should: fitted to the clips if all of it is new, else at their frequencies.
+
+    Args:
+        kept: labels whose outputs stay as they are.
+        loss: a name in LOSSES; empty = what the clips ask for.
+    """
+    if not kept:
+        fit_last_layer(net, training, framing, cache, loss)
+        return
+    rows = [training.vocabulary.index(label) for label in kept]
+    with torch.no_grad():
+        known = net.head.last.bias[rows]
+        net.start_at_prior(class_frequencies(training.targets(), loss_weights(training)), training.multi_label)
+        net.head.last.bias[rows] = known
