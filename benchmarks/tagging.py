@@ -1,6 +1,10 @@
 """File → tags in × realtime, against ONNX Runtime alone on the same graph, and the cold start.
 
     .venv/bin/python benchmarks/tagging.py NAME.tagger.onnx [--out benchmarks/results/tagging.json]
+    .venv/bin/python benchmarks/tagging.py mn04_as --eager [--out benchmarks/results/tagging_mn04_as.json]
+
+With --eager, for a pretrained network by name, also what one would write by hand: librosa.load, then the same network
+in eager torch, window by window as fast as it goes.
 
 Makes its own recordings (44.1 kHz, mono, 60 s). One thread throughout; each time is the best of several
 passes, and the passes of all rows take turns, so that a busy moment of the machine hits all alike.
@@ -25,6 +29,7 @@ import onnxruntime
 import soundfile
 
 from earmark import __version__, audio, load_tagger, tag_files
+from earmark.tagger.home import find_tagger
 from earmark.tagger.tagger import WINDOWS_PER_CALL, Tagger
 from earmark.windows import frame
 
@@ -60,6 +65,30 @@ def bare_graph(tagger: Tagger, path: Path) -> tuple[callable, float]:
     return once, len(waveform) / tagger.sample_rate
 
 
+def by_hand(tagger: Tagger, name: str, files: list[Path]) -> callable:
+    """A pass of librosa and eager torch over recordings."""
+    import librosa
+    import torch
+
+    from earmark.flows.starting_weights import find_start
+
+    torch.set_num_threads(1)
+    start = find_start(name)
+    net = start.build()
+    start.load(net)
+    net.eval()
+
+    @torch.inference_mode()
+    def once() -> None:
+        for file in files:
+            waveform, _ = librosa.load(file, sr=tagger.sample_rate)
+            windows = frame(waveform, tagger.window_samples, tagger.hop_samples, tagger.metadata.padding)
+            for first in range(0, len(windows), WINDOWS_PER_CALL):
+                torch.sigmoid(net(torch.from_numpy(windows[first : first + WINDOWS_PER_CALL]))).numpy()
+
+    return once
+
+
 def cold_start(tagger: Path, folder: Path) -> float:
     """Seconds of a whole process that tags one WAV of 5 s; the best of PASSES."""
     make_recording(folder / "cold.wav", 99, KINDS["wav"], seconds=5)
@@ -71,7 +100,7 @@ def cold_start(tagger: Path, folder: Path) -> float:
     return min(times)
 
 
-def measure(path: Path) -> dict:
+def measure(path: Path, eager: str | None = None) -> dict:
     """× realtime per row, and the cold start in seconds."""
     tagger = load_tagger(path)
     with tempfile.TemporaryDirectory() as name:
@@ -84,6 +113,9 @@ def measure(path: Path) -> dict:
             seconds = sum(audio.probe(file).seconds for file in files)
             runs[suffix] = (lambda files=files: list(tag_files(tagger, files, threads=1)), seconds)
         runs["graph alone"] = bare_graph(tagger, folder / "0.wav")
+        if eager:
+            files = [folder / f"{number}.wav" for number in range(N_FILES)]
+            runs["librosa, torch"] = by_hand(tagger, eager, files), SECONDS * N_FILES
         best = dict.fromkeys(runs, float("inf"))
         for _ in range(PASSES):
             for row, (once, _) in runs.items():
@@ -109,13 +141,14 @@ def measure(path: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("tagger", type=Path)
+    parser.add_argument("tagger", help="a tagger file, or the name of a pretrained one")
+    parser.add_argument("--eager", action="store_true", help="a pretrained one by hand too: librosa and eager torch")
     parser.add_argument("--out", type=Path, help="write the result as JSON")
     given = parser.parse_args()
-    result = measure(given.tagger)
+    result = measure(find_tagger(given.tagger), given.tagger if given.eager else None)
     for row, factor in result["times_realtime"].items():
-        print(f"{row:12s} {factor:8.1f} x realtime")
-    print(f"cold start   {result['cold_start_seconds']:8.3f} s")
+        print(f"{row:14s} {factor:8.1f} x realtime")
+    print(f"cold start     {result['cold_start_seconds']:8.3f} s")
     if given.out:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -24,6 +24,8 @@ PUBLIC = {
     "demo": "earmark.flows.demo:demo",
     "embed_files": "earmark.tagger:embed_files",
     "evaluate": "earmark.flows.evaluate:evaluate",
+    "few_shot": "earmark.flows.few_shot:show_few_shot",
+    "ladder": "earmark.flows.ladder:ladder",
     "load_audio": "earmark.audio:load",
     "load_tagger": "earmark.tagger:load_tagger",
     "read_manifest": "earmark.data:read_manifest",

@@ -14,6 +14,7 @@ from earmark.errors import EarmarkError, MissingExtraError
 OPTIONAL = {
     "ftfy": ("ftfy", "train"),
     "jinja2": ("jinja2", "train"),
+    "lightgbm": ("lightgbm", "train"),
     "lightning": ("lightning", "train"),
     "matplotlib": ("matplotlib", "train"),
     "onnx": ("onnx", "train"),

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_said_once_and_nothing_is_made(earmark, here, words, me
 
 
 def test_train_leaves_out_what_is_broken_and_exits_1(earmark, here, monkeypatch):
-    monkeypatch.setattr("earmark.baselines.forest.N_TREES", 10)
+    monkeypatch.setattr("earmark.baselines.trees.N_TREES", 10)
     (here / "sounds" / "low" / "0.wav").write_bytes(b"no sound")
     code, output, errors = earmark("train", "sounds", "--model", "forest", "--set", "data.n_folds=2")
     assert code == 1

@@ -105,7 +105,7 @@ def small(cache_folder) -> Callable[[], contextlib.AbstractContextManager]:
         threads = torch.get_num_threads()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("EARMARK_CACHE", str(cache_folder))
-            patch.setattr("earmark.baselines.forest.N_TREES", 20)
+            patch.setattr("earmark.baselines.trees.N_TREES", 20)
             patch.setattr(workers, "_start", work_here)
             patch.setattr(workers, "_stop_when_orphaned", lambda: None)
             try:
@@ -127,8 +127,10 @@ def train(small) -> Callable[..., Trained]:
     """`train(data, out, *settings, **options)`: the whole flow."""
 
     def run(data: Path, out: Path, *settings: str, **options) -> Trained:
+        others = any(each.startswith("model=") for each in settings)  # which do not have the options of this one
+        usual = [each for each in SETTINGS if not (others and each.startswith("model"))]
         with small():
-            return train_fully(data, out, settings=[*SETTINGS, *settings], progress=False, **options)
+            return train_fully(data, out, settings=[*usual, *settings], progress=False, **options)
 
     return run
 

@@ -14,7 +14,8 @@ from earmark.audio.cache import Cache
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.errors import EarmarkError
-from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_validate_fold, score_held_out
+from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures
+from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold, score_held_out
 from earmark.flows.experiment import Experiment
 from earmark.flows.run_config import DataConfig, defaults_for, resolve
 from earmark.flows.train import train_networks
@@ -67,14 +68,17 @@ def test_a_network_knows_its_training_side_and_nothing_of_what_is_held_out(make_
     assert not np.array_equal(scores[0], scores[1])  # the held-out sounds, or the network, were others
 
 
+@pytest.mark.parametrize("head", ["forest", "logistic", "knn", "choice"])
 @pytest.mark.parametrize(("spoilt", "known"), [(0, False), (1, True)], ids=["held out", "training side"])
-def test_a_forest_knows_its_training_side_and_nothing_of_what_is_held_out(make_experiment, monkeypatch, spoilt, known):
-    monkeypatch.setattr("earmark.baselines.forest.N_TREES", 10)
+def test_a_classifier_knows_its_training_side_and_nothing_of_what_is_held_out(
+    make_experiment, monkeypatch, spoilt, known, head
+):
+    monkeypatch.setattr("earmark.baselines.trees.N_TREES", 10)
     files = []
     for name, spoil in (("sound", None), ("spoilt", spoilt)):
         experiment = make_experiment(name, spoilt=spoil)
-        cross_validate_fold(experiment, "forest", 0, ForestFolds(experiment))
-        files.append(experiment.run.fold(0, "forest").tagger.read_bytes())
+        cross_validate_fold(experiment, head, 0, ClassifierFolds(ClipFeatures(experiment), head))
+        files.append(experiment.run.fold(0, head).tagger.read_bytes())
     assert (files[0] == files[1]) == (not known)
 
 

@@ -70,7 +70,7 @@ def test_a_forest_alone_is_trained_scored_and_shipped(train, folders, tmp_path):
     tagger = load_tagger(trained.run.tagger)
     [tag] = tagger.tag(folders / "low" / "0.wav")
     assert tag.label == "low"
-    assert "a random forest on log-mel statistics" in trained.run.card.read_text(encoding="utf-8")
+    assert "a random forest on summary features" in trained.run.card.read_text(encoding="utf-8")
     assert trained.run.report.exists()
 
 

@@ -98,3 +98,31 @@ def test_a_section_is_no_value():
 def test_settings_name_only_what_stands_in_the_tables():
     with pytest.raises(ConfigError, match="'os:system' is not a model"):
         settled("model=os:system")
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        (["model=finetuned"], "nothing to fine-tune"),
+        (["model=gru"], "goes over the patches of a backbone"),
+        (["backbone.on=mn04_as"], "se_cnn learns from the waveform and stands on nothing"),
+    ],
+)
+def test_what_stands_on_a_backbone_needs_one_and_what_does_not_refuses_it(changes, found):
+    with pytest.raises(ConfigError, match=found):
+        resolve(defaults_for([32000], [5.0]), DataConfig(), None, changes)
+
+
+def test_a_head_is_named_after_its_backbone(tmp_path):
+    def name(*changes: str) -> str:
+        return resolve(defaults_for([32000], [5.0]), DataConfig(), None, list(changes)).model_name
+
+    assert name("backbone.on=mn04_as", "model=knn") == "mn04_as+knn"
+    assert name(f"backbone.on={tmp_path}/birds.tagger.onnx", "model=knn") == "birds+knn"
+    assert name("backbone.on=mn04_as", "model=finetuned") == "finetuned"
+    assert name("model=knn") == "knn"
+
+
+def test_the_longest_clip_can_be_the_window():
+    config = resolve(defaults_for([32000], [1.0, 7.31]), DataConfig(), None, ["window.seconds=longest"], 7.31)
+    assert (config.window.seconds, config.window.hop_seconds) == (7.4, 3.7)

@@ -55,6 +55,7 @@ def make_card_run(make_run):
             thresholds={"clip": (0.25,) * len(labels)},
             trained_on={"n_clips": 48, "data": "farm", "content_hash": "abc"},
             versions={"torch": "2.13"},
+            scores={"model": "se_cnn"},
             licences=("CC BY 4.0",),
         )
         write_tagger(run.tagger, metadata)

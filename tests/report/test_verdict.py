@@ -32,18 +32,18 @@ def test_a_network_that_beats_the_forest(contents):
     text = compare(contents, Comparison("se_cnn", "forest", "accuracy", found(0.07, 0.04, 0.1)))
     assert text == (
         "se_cnn tells these 6 sounds apart in 89.5 % of 1,400 clips (86.4 to 92.3); "
-        "better than the forest by 0.07 (0.04 to 0.10)."
+        "better than forest by 0.07 (0.04 to 0.10)."
     )
 
 
 def test_a_network_that_the_forest_beats(contents):
     text = compare(contents, Comparison("forest", "se_cnn", "accuracy", found(0.07, 0.04, 0.1)))
-    assert text.endswith("; worse than the forest by 0.07 (0.04 to 0.10).")
+    assert text.endswith("; worse than forest by 0.07 (0.04 to 0.10).")
 
 
 def test_a_difference_inside_the_noise_is_called_so(contents):
     text = compare(contents, Comparison("forest", "se_cnn", "accuracy", found(0.02, -0.01, 0.05)))
-    assert text.endswith("; not to be told from the forest (difference -0.02, -0.05 to +0.01).")
+    assert text.endswith("; not to be told from forest (difference -0.02, -0.05 to +0.01).")
 
 
 def test_no_comparison_no_claim(contents):

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from earmark import __version__
-from earmark.cli import convert, corpora, data, embed, leaderboard, models, plot, score, split, tag, train
+from earmark.cli import (
+    convert,
+    corpora,
+    data,
+    embed,
+    few_shot,
+    ladder,
+    leaderboard,
+    models,
+    plot,
+    score,
+    split,
+    tag,
+    train,
+)
 
 app = typer.Typer(
     name="earmark",
@@ -40,6 +54,8 @@ app.command()(train.demo)
 app.command()(data.check)
 app.command()(split.split)
 app.command()(train.train)
+app.command()(ladder.ladder)
+app.command("few-shot")(few_shot.few_shot)
 app.command()(score.evaluate)
 app.command()(score.report)
 app.command()(tag.tag)
@@ -49,6 +65,7 @@ app.command()(embed.similar)
 app.add_typer(pretrained, name="models")
 pretrained.callback()(models.list_models)
 pretrained.command("get")(models.get_model)
+pretrained.command("check")(models.check_model)
 app.add_typer(data_sets, name="data")
 data_sets.command("list")(corpora.list_corpora)
 data_sets.command("get")(corpora.get_corpus)

@@ -15,11 +15,45 @@ Settings = Annotated[
     typer.Option("--set", help="One setting, such as --set optim.epochs=30. May be repeated.", metavar="KEY=VALUE"),
 ]
 
+On = Annotated[
+    str | None,
+    typer.Option(
+        help="Stand on this network's features: a name of `earmark models`, a tagger file, a run's folder.",
+        show_default=False,
+    ),
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        help="With --on: logistic, svm, knn, mlp, forest, boosting, attention, gru, … "
+        "[default: choice, the best of four by inner folds]",
+        show_default=False,
+    ),
+]
+Finetune = Annotated[
+    bool, typer.Option("--finetune", help="With --on: train the network itself, beside a head on it as it is.")
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Start from this run's network, whatever its labels; as --on RUN --finetune.",
+        show_default=False,
+        metavar="RUN",
+    ),
+]
+
 
 def train(
     data: options.Data,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")] = None,
-    model: Annotated[str | None, typer.Option(help="se_cnn, tiny_cnn or forest. [default: se_cnn]")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A network such as se_cnn, or a classifier such as forest. [default: se_cnn]")
+    ] = None,
+    on: On = None,
+    head: Head = None,
+    finetune: Finetune = False,
+    start: Start = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")] = None,
     setting: Settings = None,
@@ -46,12 +80,16 @@ def train(
 
       earmark train sounds/ --set optim.epochs=30 --set window.seconds=2
 
+      earmark train sounds/ --on mn04_as
+
+      earmark train sounds/ --on mn04_as --finetune
+
       earmark train sounds/ --fraction 0.05 --out runs/quick
     """
     from earmark.flows.train import train as run_training
 
     show_log()
-    short = {"model": model, "seed": seed}
+    short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start)}
     settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
     trained = run_training(
         data,
@@ -68,6 +106,28 @@ def train(
         progress=not as_json,
     )
     show_trained(trained, as_json)
+
+
+def _backbone(model: str | None, on: str | None, head: str | None, finetune: bool, start: str | None) -> dict[str, str]:
+    """The settings that --on, --head, --finetune and --from stand for.
+
+    Raises:
+        ConfigError: they contradict each other or --model.
+    """
+    from earmark.errors import ConfigError
+
+    if start is not None and on is not None:
+        raise ConfigError("--from starts from one network and --on stands on another. Give one of them.")
+    if model is not None and (on is not None or start is not None):
+        raise ConfigError("--model is trained from the waveform. With --on choose a --head, or --finetune.")
+    if head is not None and (finetune or start is not None):
+        raise ConfigError("--head is for the network as it is, --finetune and --from train it. Give one of them.")
+    if on is None and start is None:
+        if head is not None or finetune:
+            raise ConfigError(f"--{'finetune' if finetune else 'head'} needs --on NAME. `earmark models` lists them.")
+        return {}
+    tuned = finetune or start is not None
+    return {"backbone.on": on or start, "model": "finetuned" if tuned else head or "choice"}
 
 
 def demo(

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from earmark.baselines.forest import FeatureGraph, WindowFeatures, fit_forest, forest_graph
 from earmark.data.manifest import Manifest
 from earmark.data.splits import inner_split
 from earmark.errors import EarmarkError, summarise_rows
-from earmark.export.graph import export_tagger, write_tagger
+from earmark.export.graph import export_tagger
 from earmark.flows.experiment import Experiment
-from earmark.models.tagging_net import TaggingNet, build
+from earmark.flows.run_config import FINETUNED
+from earmark.flows.starting_weights import blank_net, start_head, starting_net
+from earmark.models.tagging_net import TaggingNet
 from earmark.predictions import Predictions, concatenate
 from earmark.run import REFIT, FoldFolder, write_json
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import score_files
 from earmark.tagger.tagger import load_tagger
-from earmark.training.dataset import loss_weights
 from earmark.training.fit import FitResult, fit, restore
 from earmark.training.sampling import seed_for
 
@@ -96,10 +96,11 @@ class NetworkFolds:
         folder: FoldFolder,
         stop_after: int | None = None,
     ) -> FitResult:
-        """Train one network from fresh weights, or go on where a kill left it."""
+        """Train one network from where it starts, or go on where a kill left it."""
         config = self.experiment.config
+        resumes = (folder.checkpoints / "last.ckpt").exists()  # which replaces whatever the network starts with
         return fit(
-            self.fresh(fold),
+            self.blank(fold) if resumes else self.start(fold, training),
             training,
             validation,
             folder,
@@ -110,7 +111,18 @@ class NetworkFolds:
             precision=config.precision,
             seed=self._seed(fold),
             stop_after=stop_after,
+            fresh=config.model != FINETUNED,
         )
+
+    def start(self, fold: int | str, training: Manifest) -> TaggingNet:
+        """The network before training: weights drawn from the fold's seed, or what a finetuned one has."""
+        config, labels = self.experiment.config, self.experiment.manifest.vocabulary.labels
+        if config.model != FINETUNED:
+            return self.blank(fold)
+        torch.manual_seed(self._seed(fold))
+        net, kept = starting_net(config, labels)
+        start_head(net, kept, training, config.framing, self.experiment.cache, config.optim.loss)
+        return net
 
     def train_refit(self) -> None:
         """Train on all clips: all epochs, or the median of those that the folds' validation chose."""
@@ -123,24 +135,22 @@ class NetworkFolds:
 
     def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the network trained on all clips."""
-        self.export([restore(self.fresh(REFIT), folder, validates=False).net], folder, metadata)
+        self.export([restore(self.blank(REFIT), folder, validates=False).net], folder, metadata)
 
     def export_ensemble(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the folds' networks as one graph that averages their scores."""
         validates = self.experiment.config.validation_fraction > 0
-        nets = [restore(self.fresh(fold), self._folder(fold), validates).net for fold in self._folds()]
+        nets = [restore(self.blank(fold), self._folder(fold), validates).net for fold in self._folds()]
         self.export(nets, folder, metadata)
 
     def export(self, nets: list[TaggingNet], folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Write the tagger file of a folder."""
         export_tagger(nets, metadata, folder.tagger, self.experiment.sample_windows())
 
-    def fresh(self, fold: int | str) -> TaggingNet:
-        """The network before training, its weights drawn from the fold's seed."""
-        config = self.experiment.config
+    def blank(self, fold: int | str) -> TaggingNet:
+        """The network with weights drawn from the fold's seed."""
         torch.manual_seed(self._seed(fold))
-        n_classes = len(self.experiment.manifest.vocabulary)
-        return build(config.model, config.frontend, n_classes, config.model_options)
+        return blank_net(self.experiment.config, self.experiment.manifest.vocabulary.labels)
 
     def median_epochs(self) -> int:
         """Of the folds' chosen epochs."""
@@ -160,39 +170,3 @@ class NetworkFolds:
     def _seed(self, fold: int | str) -> int:
         """A seed of its own for each fold, so that no two networks start alike."""
         return seed_for(self.experiment.config.seed, 0 if fold == REFIT else 1 + int(fold)) % 2**31
-
-
-class ForestFolds:
-    """Fits the random forest on any choice of the run's clips; features are computed once for all folds."""
-
-    def __init__(self, experiment: Experiment):
-        self.experiment = experiment
-        self._features: tuple[FeatureGraph, WindowFeatures] | None = None
-
-    def __call__(self, fold: int | str, positions: np.ndarray, folder: FoldFolder) -> dict[str, Any]:
-        """Fit and export."""
-        trained_on = self.experiment.manifest.select(positions)
-        self.fit(positions, folder, self.experiment.metadata(f"forest fold {fold}", trained_on))
-        return {}
-
-    def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
-        """Fit on all clips and export."""
-        self.fit(np.arange(len(self.experiment.manifest)), folder, metadata)
-
-    def fit(self, positions: np.ndarray, folder: FoldFolder, metadata: TaggerMetadata) -> None:
-        """Fit on the clips at `positions` and write the tagger file, held against scikit-learn's own answer."""
-        graph, features = self.features()
-        manifest = self.experiment.manifest
-        targets = manifest.targets()
-        forest = fit_forest(features, targets, positions, self.experiment.config.seed, loss_weights(manifest))
-        windows = self.experiment.sample_windows()
-        model = forest_graph(graph.model, forest, targets.shape[1])
-        write_tagger(model, metadata, folder.tagger, windows, forest.predict(graph(windows)))
-
-    def features(self) -> tuple[FeatureGraph, WindowFeatures]:
-        """The feature graph and the features of every clip's windows, made at first need."""
-        if self._features is None:
-            log.info("forest: computing features of %d clips", len(self.experiment.manifest))
-            graph = FeatureGraph(self.experiment.config.frontend, self.experiment.framing)
-            self._features = graph, graph.of_clips(self.experiment.audio(self.experiment.manifest))
-        return self._features

@@ -13,6 +13,7 @@ import numpy as np
 from earmark.audio.cache import Cache
 from earmark.audio.decode import region_samples
 from earmark.audio.probe import probe
+from earmark.config import change
 from earmark.data.activity import SEGMENTATIONS
 from earmark.data.corpora.official import recognise
 from earmark.data.fingerprint import LIKELY, find_matches
@@ -22,14 +23,20 @@ from earmark.data.lock import verify
 from earmark.data.manifest import Manifest
 from earmark.data.readers import table_of
 from earmark.data.splits import choose_folds, inner_split
-from earmark.errors import AudioError, ManifestError, summarise_rows
+from earmark.errors import AudioError, ConfigError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
+from earmark.flows.backbones import find_backbone
 from earmark.flows.progress import bar
 from earmark.flows.reading import Failures, read_rows
-from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
+from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
+from earmark.flows.starting_weights import find_start
 from earmark.lookup import lookup
+from earmark.models.huggingface.source import PREFIX
+from earmark.models.pretrained.networks import PRETRAINED
 from earmark.run import Run, write_atomically
+from earmark.tagger.home import converted
 from earmark.tagger.tag_files import default_threads
 
 log = logging.getLogger("earmark")
@@ -66,8 +73,10 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     try:
         manifest = segment(manifest, given.segment, failures, run.failures, progress)
         n_clips = len(manifest)
-        manifest, defaults = survey(manifest, failures, run.failures)
-        config = resolve(defaults, given, recipe, settings)
+        manifest, defaults, longest = survey(manifest, failures, run.failures)
+        config = resolve(defaults, given, recipe, settings, longest)
+        if config.backbone.on:
+            config = heard_by_backbone(config, defaults, recipe, settings, longest)
         cache = Cache()
         manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, n_clips, progress)
     except ManifestError:
@@ -77,6 +86,39 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
+
+
+def heard_by_backbone(
+    config: RunConfig, defaults: RunConfig, recipe: Path | None, settings: Sequence[str], longest_seconds: float
+) -> RunConfig:
+    """The settings once more, with defaults for the sample rate and, if it is trained on, the front end of a backbone.
+
+    Raises:
+        ConfigError: the settings ask for another rate or front end.
+        TaggerFileError: the backbone is not on this machine.
+    """
+    if config.backbone.on.startswith(PREFIX):
+        raise ConfigError(
+            f"backbone.on: {config.backbone.on} has to be adopted once: `earmark models get {config.backbone.on} "
+            "--name NAME --window 5`. Then pass --on NAME."
+        )
+    if config.model == FINETUNED:
+        start = find_start(config.backbone.on, config.model_options)
+        start.load(start.build())  # weights that are not here are said before anything is decoded
+        frontend = start.frontend
+        defaults = change(defaults, FINETUNING, "--finetune")
+    else:
+        frontend = frontend_for(find_backbone(config.backbone).sample_rate)
+    on = config.backbone.on
+    config = resolve(replace(defaults, frontend=frontend), config.data, recipe, settings, longest_seconds)
+    same_rate = config.frontend.sample_rate == frontend.sample_rate
+    if not same_rate or (config.model == FINETUNED and config.frontend != frontend):
+        raise ConfigError(
+            f"frontend: {on} hears through its own, at {frontend.sample_rate} Hz. Leave the settings of frontend away."
+        )
+    if on not in PRETRAINED and not converted(on).is_file():  # a path, which has to hold wherever the run goes on
+        config = replace(config, backbone=replace(config.backbone, on=str(Path(on).resolve())))
+    return config
 
 
 def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[str]]:
@@ -104,8 +146,8 @@ def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[s
     return manifest, len(manifest) / n_clips, [remark]
 
 
-def survey(manifest: Manifest, failures: Failures, report: Path) -> tuple[Manifest, RunConfig]:
-    """Read every file's header: the readable rows, and the defaults that follow from them."""
+def survey(manifest: Manifest, failures: Failures, report: Path) -> tuple[Manifest, RunConfig, float]:
+    """Read every file's header: the readable rows, the defaults that follow from them, the longest clip's seconds."""
     rates, seconds, readable = [], [], []
     headers: dict[Path, tuple[int, float] | None] = {}
     for row, clip in enumerate(manifest.clips()):
@@ -129,7 +171,7 @@ def survey(manifest: Manifest, failures: Failures, report: Path) -> tuple[Manife
         rates.append(rate)
         seconds.append((stop - first) / rate)
     require_some(manifest, readable, failures, report)
-    return manifest.keep(np.array(readable)), defaults_for(rates, seconds)
+    return manifest.keep(np.array(readable)), defaults_for(rates, seconds), max(seconds)
 
 
 def segment(manifest: Manifest, how: str | None, failures: Failures, report: Path, progress: bool) -> Manifest:
@@ -213,6 +255,13 @@ def deal(
     leaks = find_leaks(manifest.with_groups(named), heard.hashes, matches)
     if not config.data.allow_leak and recognise(manifest) is None:
         refuse_leaks(leaks)
+    if on := config.backbone.on:
+        learnt = audit_source(
+            on, manifest, heard.hashes, heard.fingerprints, threads=default_threads(), hash_file=cache.content_hash
+        )
+        if not config.data.allow_leak:
+            refuse_seen(learnt, on)
+        leaks += learnt
     for leak in leaks:
         log.warning("%s: %s", "leak" if leak.certain else "likeness", leak)
     leaks = [leak for leak in leaks if leak.certain]

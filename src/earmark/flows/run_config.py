@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,17 +10,34 @@ from pathlib import Path
 import numpy as np
 
 from earmark.augment.pipeline import AugmentConfig
-from earmark.baselines import BASELINES
+from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.config import change, keyword_options, parse_assignments, read_yaml, require
 from earmark.errors import ConfigError
 from earmark.lookup import did_you_mean, lookup
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import MODELS
+from earmark.run import TAGGER_SUFFIX
 from earmark.training.fit import PRECISIONS
 from earmark.training.losses import LOSSES
 from earmark.training.module import OptimConfig
 from earmark.windows import PADDINGS, POOLS, Framing, samples
 
+FINETUNED = "finetuned"
+LONGEST = "longest"
+# Defaults of a network that is trained on, as text like a recipe's. Its new last layer is first fitted to the network
+# as it is; then everything learns, lower layers more slowly. At rates for fresh weights few clips a class end below the
+# frozen network (docs/transfer.md). It has heard more kinds of sound than strong augmentation could imitate.
+FINETUNING = {
+    "optim": {"epochs": "10", "learning_rate": "2e-4", "layer_decay": "0.6"},
+    "augment": {
+        "warp_time": "0",
+        "warp_mel": "0",
+        "warp_shift": "0",
+        "equalise_db": "0",
+        "mixup_probability": "0.5",
+        "off_for_last": "1",
+    },
+}
 SHIPS = ("refit", "ensemble")
 SAMPLE_RATES = (8000, 32000)  # lowest and highest, Hz, that the defaults choose
 GIVEN = {
@@ -68,7 +86,8 @@ class DataConfig:
 class WindowConfig:
     """How recordings become windows.
 
-    seconds: length of a window; by default the clips' median length, between 1 and 5 s.
+    seconds: length of a window; by default the clips' median length, between 1 and 5 s. Where it is set, "longest"
+    stands for that of the longest clip.
     hop_seconds: from one window to the next; by default half a window.
     padding: what follows a clip that is too short, "repeat" or "zeros".
     pool: how window scores become a clip's, "mean" or "max".
@@ -81,10 +100,31 @@ class WindowConfig:
 
 
 @dataclass(frozen=True)
+class BackboneConfig:
+    """The network whose features a classifier stands on, or whose weights training starts from.
+
+    on: a pretrained network, by name; a tagger file; or the folder of a run. Empty = none.
+    patch_seconds, patch_hop_seconds: how the window is cut into what it hears at once; 0 = as it was made for (a
+    shorter window is said again until it is as long), before heads over the sequence of patches 1 s and half of it.
+    outputs: what of it is joined to features: embedding, logits, scores, and of pretrained networks depths, the mean
+    of each stage; empty = embedding and depths.
+    pool: of the patches of a window: "mean", "mean_std" or "mean_max".
+    """
+
+    on: str = ""
+    patch_seconds: float = 0.0
+    patch_hop_seconds: float = 0.0
+    outputs: tuple[str, ...] = ()
+    pool: str = "mean"
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A training run.
 
-    model: a name in MODELS or BASELINES. model_options: keyword arguments of its class.
+    model: a name in MODELS or BASELINES, or "finetuned": the backbone itself, its weights trained on.
+    model_options: keyword arguments of its class or function.
+    backbone: what a classifier stands on in place of summary features, or a finetuned network starts from.
     validation_fraction: share of the training folds that chooses the epoch; 0 = the last epoch is taken.
     precision: "float32", "bfloat16", or "auto" = bfloat16 where the hardware has it.
     ship: the tagger for use: "refit" on all clips, or the "ensemble" of the folds' networks.
@@ -94,6 +134,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: str = "se_cnn"
     model_options: dict[str, str] = field(default_factory=dict)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -114,7 +155,7 @@ class RunConfig:
         for name, (value, known) in choices.items():
             if value not in known:
                 raise ConfigError(f"{name}: '{value}' is none of {', '.join(known)}.")
-        known_models = {**BASELINES, **MODELS}
+        known_models = {**BASELINES, **MODELS, FINETUNED: ""}
         if self.model not in known_models:
             raise ConfigError(
                 f"'{self.model}' is not a model{did_you_mean(self.model, known_models)}. "
@@ -122,6 +163,18 @@ class RunConfig:
             )
         if self.model in MODELS:  # before anything is trained: does the family have these options?
             keyword_options(lookup(MODELS, self.model, "model"), self.model_options, f"model_options of {self.model}")
+        if self.model in BASELINES:
+            fit = lookup(BASELINES, self.model, "model")
+            keyword_options(fit, self.model_options, f"model_options of {self.model}")
+        if self.backbone.on and self.model in MODELS:
+            raise ConfigError(
+                f"model: {self.model} learns from the waveform and stands on nothing. Leave --on away, or choose a "
+                f"head ({', '.join(sorted(BASELINES))}) or --finetune."
+            )
+        if self.model in SEQUENCE_HEADS and not self.backbone.on:
+            raise ConfigError(f"model: {self.model} goes over the patches of a backbone. Pass --on with one.")
+        if self.model == FINETUNED and not self.backbone.on:
+            raise ConfigError("model: there is nothing to fine-tune. Pass --on with a pretrained network or a run.")
         if not 0 < self.window.hop_seconds <= self.window.seconds:
             raise ConfigError(
                 f"window.hop_seconds: {self.window.hop_seconds:g} s would leave gaps between windows of "
@@ -138,6 +191,16 @@ class RunConfig:
         require(self.data.n_folds >= 2, "data.n_folds", self.data.n_folds, "2 or more")
 
     @property
+    def model_name(self) -> str:
+        """What the model's rows, files and folders are called: of a head on a backbone, both."""
+        return f"{backbone_name(self.backbone.on)}+{self.model}" if self.has_head else self.model
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the model is a classifier on a backbone's features."""
+        return bool(self.backbone.on) and self.model in BASELINES
+
+    @property
     def framing(self) -> Framing:
         """The windows in samples."""
         rate = self.frontend.sample_rate
@@ -147,6 +210,15 @@ class RunConfig:
             samples(self.window.hop_seconds, rate),
             self.window.padding,
         )
+
+
+def backbone_name(on: str) -> str:
+    """A backbone's name as part of a file name: of a tagger file without its suffix, of a run its folder's.
+
+    >>> backbone_name("mn04_as"), backbone_name("runs/birds"), backbone_name("/tmp/birds.tagger.onnx")
+    ('mn04_as', 'birds', 'birds')
+    """
+    return Path(on).name.removesuffix(TAGGER_SUFFIX)
 
 
 def defaults_for(sample_rates: Sequence[int], clip_seconds: Sequence[float]) -> RunConfig:
@@ -159,16 +231,31 @@ def defaults_for(sample_rates: Sequence[int], clip_seconds: Sequence[float]) -> 
     rate = int(np.clip(np.percentile(sample_rates, 50, method="lower"), *SAMPLE_RATES))
     shortest, longest = WINDOW_SECONDS
     seconds = float(np.clip(round(float(np.median(clip_seconds)), 1), shortest, longest))
-    frontend = FrontendConfig(
-        sample_rate=rate, n_fft=2 ** round(np.log2(0.032 * rate)), hop_length=16 * round(0.010 * rate / 16)
+    return RunConfig(frontend=frontend_for(rate), window=WindowConfig(seconds=seconds, hop_seconds=seconds / 2))
+
+
+def frontend_for(sample_rate: int) -> FrontendConfig:
+    """The default front end at a sample rate, Hz."""
+    return FrontendConfig(
+        sample_rate=sample_rate,
+        n_fft=2 ** round(np.log2(0.032 * sample_rate)),
+        hop_length=16 * round(0.010 * sample_rate / 16),
     )
-    return RunConfig(frontend=frontend, window=WindowConfig(seconds=seconds, hop_seconds=seconds / 2))
 
 
-def resolve(defaults: RunConfig, data: DataConfig, recipe: Path | None, settings: Sequence[str]) -> RunConfig:
+def resolve(
+    defaults: RunConfig,
+    data: DataConfig,
+    recipe: Path | None,
+    settings: Sequence[str],
+    longest_seconds: float | None = None,
+) -> RunConfig:
     """Defaults < recipe < `--set` settings.
 
     A window length that is changed alone takes its hop with it.
+
+    Args:
+        longest_seconds: of all clips, what "longest" stands for as the length of the window.
 
     Raises:
         ConfigError: an unknown setting, a wrong value, or settings that contradict each other.
@@ -180,6 +267,9 @@ def resolve(defaults: RunConfig, data: DataConfig, recipe: Path | None, settings
         for key in set(values.get("data") or ()) & set(GIVEN):
             raise ConfigError(f"{where}: data.{key} is not a setting; {GIVEN[key]}.")
         window = values.get("window")
+        if isinstance(window, dict) and window.get("seconds") == LONGEST and longest_seconds:
+            window = {**window, "seconds": math.ceil(10 * longest_seconds - 1e-6) / 10}
+            values = {**values, "window": window}
         if isinstance(window, dict) and "seconds" in window and "hop_seconds" not in window:
             length = change(config.window, {"seconds": window["seconds"]}, where).seconds
             values = {**values, "window": {**window, "hop_seconds": length / 2}}

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from earmark.baselines import BASELINE
+from earmark.baselines import BASELINE, BASELINES, PLAIN_HEAD, SEQUENCE_HEADS
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
-from earmark.flows.cross_validate import ForestFolds, NetworkFolds, cross_validate
+from earmark.flows.backbones import find_backbone
+from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures
+from earmark.flows.cross_validate import NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
 from earmark.flows.prepare import prepare, write_failures, write_leaks
-from earmark.flows.run_config import DataConfig
+from earmark.flows.run_config import FINETUNED, BackboneConfig, DataConfig
 from earmark.flows.workers import train_folds
+from earmark.models.pretrained.networks import PRETRAINED
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
@@ -26,6 +29,9 @@ from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
+
+FROZEN_HEAD = "choice"  # beside a fine-tuned network, on the backbone as it was
+SEQUENCE_PATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def train(
         minutes = (time.perf_counter() - started) / 60
         most = minutes / prepared.share  # as if everything grew with the data, also what does not
         log.info("%.1f min for %.2g of the data: all of it takes at most about %.2g min", minutes, prepared.share, most)
-    return Trained(run, prepared.config.model, scorecard, len(prepared.failures))
+    return Trained(run, prepared.config.model_name, scorecard, len(prepared.failures))
 
 
 def default_folder(data: Path) -> Path:
@@ -102,15 +108,18 @@ def default_folder(data: Path) -> Path:
 
 
 def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
-    """Baseline and network on the same folds, their scores, and the tagger for use."""
+    """Baseline and model on the same folds, their scores, and the tagger for use."""
     run, config, manifest = experiment.run, experiment.config, experiment.manifest
-    models = {BASELINE: ForestFolds(experiment)}
-    windows = {BASELINE: cross_validate(experiment, BASELINE, models[BASELINE])}
-    if config.model != BASELINE:
-        models[config.model] = NetworkFolds(experiment)
-        train_networks(experiment)
-        windows[config.model] = cross_validate(experiment, config.model, models[config.model])
-    clips = {name: pooled(experiment, scores) for name, scores in windows.items()}
+    models = models_of(experiment)
+    windows = {}
+    for name, folds in models.items():
+        if isinstance(folds, NetworkFolds):
+            train_networks(experiment)
+        windows[name] = cross_validate(experiment, name, folds)
+    # The model first, wherever they are shown.
+    clips = {
+        name: pooled(experiment, windows[name]) for name in sorted(windows, key=lambda name: name != config.model_name)
+    }
     for name, predictions in clips.items():
         predictions.save(run.predictions(name))
     scored = manifest.select(manifest.scored)
@@ -125,10 +134,34 @@ def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
         remarks=remarks,
     )
     scorecard.save(run.scorecard)
-    ship(experiment, models[config.model], windows[config.model], clips[config.model], scorecard)
+    main = config.model_name
+    ship(experiment, models[main], windows[main], clips[main], scorecard)
     write_text(run.card, card_text(run))
     write_report(run.folder)
     return scorecard
+
+
+def models_of(experiment: Experiment) -> dict[str, ClassifierFolds | NetworkFolds]:
+    """What is trained, in order: the baseline, the frozen head that fine-tuning has to beat, the model itself."""
+    config = experiment.config
+    baseline = PLAIN_HEAD if config.backbone.on else BASELINE
+    found: list[ClassifierFolds] = [ClassifierFolds(ClipFeatures(experiment), baseline)]
+    if config.backbone.on:
+        head = FROZEN_HEAD if config.model == FINETUNED else config.model
+        found.append(ClassifierFolds(ClipFeatures(experiment, find_backbone(patched(config.backbone, head))), head))
+    elif config.model in BASELINES and config.model != BASELINE:
+        found.append(ClassifierFolds(found[0].features, config.model))
+    models: dict[str, ClassifierFolds | NetworkFolds] = {folds.name: folds for folds in found}
+    if config.model_name not in models:
+        models[config.model_name] = NetworkFolds(experiment)
+    return models
+
+
+def patched(backbone: BackboneConfig, head: str) -> BackboneConfig:
+    """How a backbone serves a head: one over the sequence of patches needs several of them in a window."""
+    if head not in SEQUENCE_HEADS or backbone.patch_seconds:
+        return backbone
+    return replace(backbone, patch_seconds=SEQUENCE_PATCH_SECONDS) if backbone.on in PRETRAINED else backbone
 
 
 def train_networks(experiment: Experiment) -> None:
@@ -150,14 +183,14 @@ def pooled(experiment: Experiment, windows: Predictions) -> Predictions:
 
 def ship(
     experiment: Experiment,
-    folds: ForestFolds | NetworkFolds,
+    folds: ClassifierFolds | NetworkFolds,
     windows: Predictions,
     clips: Predictions,
     scorecard: Scorecard,
 ) -> None:
     """Make the tagger for use, with thresholds from the out-of-fold scores, unless a run before a kill has made it."""
     run, config = experiment.run, experiment.config
-    folder = run.fold(REFIT, config.model)
+    folder = run.fold(REFIT, config.model_name)
     if not folder.result.exists():
         metadata = shipped_metadata(experiment, windows, clips, scorecard)
         if config.ship == "ensemble" and isinstance(folds, NetworkFolds):
@@ -174,7 +207,7 @@ def shipped_metadata(
     experiment: Experiment, windows: Predictions, clips: Predictions, scorecard: Scorecard
 ) -> TaggerMetadata:
     """The facts of the tagger for use: its scores are the recipe's, out of fold, not of these very weights."""
-    manifest, model = experiment.manifest, experiment.config.model
+    manifest, model = experiment.manifest, experiment.config.model_name
     primary = scorecard.primary_metric
     found = scorecard.models[model].metrics[primary]
     lengths = windows.to_clips("max")

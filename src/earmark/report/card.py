@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from earmark.baselines import BASELINES
+from earmark.baselines import BASELINES, TITLES
 from earmark.config import read_yaml
 from earmark.evaluation import Scorecard
 from earmark.report.reading import looks_text
@@ -29,12 +31,7 @@ def card_text(run: Run) -> str:
     """
     metadata, scorecard = load_tagger(run.tagger).metadata, Scorecard.load(run.scorecard)
     config = read_yaml(run.config)
-    model = config["model"]
-    made = (
-        "a random forest on log-mel statistics of all clips"
-        if model in BASELINES
-        else HOW_MADE[config["ship"]]
-    )
+    made = how_made(config)
     kind = "several labels can hold at once" if metadata.multi_label else "one label per clip"
     trained_on = metadata.trained_on
     unseen = "never saw it"
@@ -59,7 +56,7 @@ def card_text(run: Run) -> str:
         _scores_table(scorecard),
         _bullets(*(_cell(note) for note in [*scorecard.notes(), *looks_text(run)])),
         "## Labels",
-        _labels_table(metadata, scorecard, model),
+        _labels_table(metadata, scorecard, metadata.scores["model"]),
         "## Data and licences",
         _bullets(
             *(f"{_cell(key)}: {_cell(str(trained_on[key]))}" for key in trained_on if key != "clips"),  # for machines
@@ -69,6 +66,15 @@ def card_text(run: Run) -> str:
         _bullets(*(f"{package} {version}" for package, version in metadata.versions.items())),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def how_made(config: Mapping[str, Any]) -> str:
+    """What the tagger is, of a run's settings as they stand in its folder."""
+    head, backbone = config["model"], config.get("backbone", {}).get("on")
+    if head not in BASELINES:
+        start = f", started from {backbone}" if backbone else ""
+        return HOW_MADE[config["ship"]] + start
+    return f"{TITLES[head]} on {f'what {backbone} makes of a window' if backbone else 'summary features'} of all clips"
 
 
 def _scores_table(scorecard: Scorecard) -> str:

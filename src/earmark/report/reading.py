@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from earmark.baselines import BASELINE
+from earmark.baselines import BASELINE, PLAIN_HEAD
 from earmark.config import read_yaml
 from earmark.data.lock import read_looks
 from earmark.data.manifest import Manifest
@@ -27,7 +27,7 @@ Histories = dict[str, dict[str, list[dict[str, Any]]]]
 class RunContents:
     """A finished run.
 
-    models: the network first, then the others.
+    models: the one that the report is about first, the baseline last.
     manifest: the clips that every model scored.
     scores: model → (clips, classes) out-of-fold scores, rows and columns as in the manifest.
     seconds: how long the scored sound is.
@@ -54,6 +54,11 @@ class RunContents:
         """The model that the report is about: the network, or the only one there is."""
         return self.models[0]
 
+    @property
+    def baseline(self) -> str | None:
+        """What it is held against, if anything."""
+        return baseline_of(self.models)
+
 
 def read_run(folder: Path) -> RunContents:
     """Read a run folder.
@@ -65,7 +70,8 @@ def read_run(folder: Path) -> RunContents:
     run = Run(Path(folder))
     _require([run.scorecard, run.manifest], run.folder)
     scorecard = Scorecard.load(run.scorecard)
-    models = tuple(sorted(scorecard.models, key=lambda model: model == BASELINE))
+    baseline = baseline_of(scorecard.models)
+    models = tuple(sorted(scorecard.models, key=lambda model: model == baseline))
     _require([run.predictions(model) for model in models], run.folder)
     manifest = read_manifest(run.manifest)
     tables = {model: Predictions.load(run.predictions(model)) for model in models}
@@ -94,6 +100,11 @@ def read_run(folder: Path) -> RunContents:
         config_text=_text(run.config),
         environment=_text(run.environment),
     )
+
+
+def baseline_of(models: Collection[str]) -> str | None:
+    """The baseline among a run's models."""
+    return next((name for name in (BASELINE, PLAIN_HEAD) if name in models), None)
 
 
 def looks_text(run: Run) -> list[str]:

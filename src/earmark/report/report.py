@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from earmark import page
-from earmark.baselines import BASELINE
+from earmark.baselines import TITLES as HEADS
 from earmark.evaluation.metrics import TITLES
 from earmark.report.figures import Curves, Matrix, axis, curves, matrix_figure
 from earmark.report.mistakes import worst_mistakes
@@ -42,8 +42,9 @@ def write_report(run_folder: Path, *, progress: Callable[[int, int], None] | Non
     text = templates.get_template("report.html").render(
         run=contents,
         scorecard=contents.scorecard,
-        roles={model: "baseline" if model == BASELINE else "network" for model in contents.models},
+        roles={model: "baseline" if model == contents.baseline else "network" for model in contents.models},
         titles=TITLES,
+        heads=HEADS,
         verdict=verdict(contents),
         warnings=list(warnings(contents)),
         score_axis=_score_axis(contents),
@@ -82,8 +83,8 @@ def verdict(contents: RunContents) -> str:
 
 
 def _against_baseline(contents: RunContents) -> str:
-    """How the network stands to the forest, as the end of a sentence; empty where there is no comparison."""
-    pair = {contents.main, BASELINE}
+    """How the model stands to the baseline, as the end of a sentence; empty where there is no comparison."""
+    pair = {contents.main, contents.baseline}
     match = [each for each in contents.scorecard.comparisons if {each.a, each.b} == pair]
     if not match or np.isnan(match[0].interval.low):
         return ""
@@ -91,10 +92,10 @@ def _against_baseline(contents: RunContents) -> str:
     found = match[0].interval
     value, low, high = (sign * found.value, *sorted((sign * found.low, sign * found.high)))
     if low > 0:
-        return f"; better than the forest by {value:.2f} ({low:.2f} to {high:.2f})"
+        return f"; better than {contents.baseline} by {value:.2f} ({low:.2f} to {high:.2f})"
     if high < 0:
-        return f"; worse than the forest by {-value:.2f} ({-high:.2f} to {-low:.2f})"
-    return f"; not to be told from the forest (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
+        return f"; worse than {contents.baseline} by {-value:.2f} ({-high:.2f} to {-low:.2f})"
+    return f"; not to be told from {contents.baseline} (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
 
 
 def warnings(contents: RunContents) -> Iterator[str]:

@@ -1,0 +1,84 @@
+"""The feature graph that ships, run over clips: what a classifier is fitted on is what the tagger file will compute."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from earmark.audio.cache import Cache
+from earmark.data.clip_audio import ClipAudio
+from earmark.export.graph import open_graph
+from earmark.windows import Framing
+
+WINDOWS_AT_ONCE = 4  # on a CPU more of them leave the processor's cache
+DIGITS_OF_GRAPH = 16  # of its digest, in the names of cache entries
+
+
+@dataclass(frozen=True)
+class WindowFeatures:
+    """Features of all windows of some clips: values (windows, …) float32, clips (windows,) int64 each one's clip."""
+
+    values: np.ndarray
+    clips: np.ndarray
+
+
+class FeatureGraph:
+    """A graph from waveform (batch, window_samples) to `embedding` (batch, features), and `sequence` if it has one.
+
+    Args:
+        framing: how recordings become its windows.
+    """
+
+    def __init__(self, model: onnx.ModelProto, framing: Framing):
+        self.model = model
+        self.framing = framing
+        self._session = open_graph(model)
+        described = model.SerializeToString(deterministic=True) + repr(framing).encode()
+        self._digest = hashlib.sha256(described).hexdigest()[:DIGITS_OF_GRAPH]
+
+    def __call__(self, windows: np.ndarray, output: str = "embedding") -> np.ndarray:
+        """Features (windows, …) of windows (windows, window_samples)."""
+        return self._session.run([output], {"waveform": windows})[0]
+
+    def of_clips(
+        self,
+        audio: ClipAudio,
+        cache: Cache,
+        output: str = "embedding",
+        *,
+        threads: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> WindowFeatures:
+        """Features of every window of every clip; what the cache holds is not computed again.
+
+        Args:
+            output: "embedding" or "sequence".
+            threads: clips at once.
+            progress: told how many clips are done.
+        """
+        values = []
+        with ThreadPoolExecutor(threads) as pool:
+            for done, found in enumerate(
+                pool.map(lambda number: self._of_clip(audio, cache, output, number), range(len(audio))), start=1
+            ):
+                values.append(found)
+                if progress:
+                    progress(done)
+        clips = np.repeat(np.arange(len(values)), [len(found) for found in values])
+        return WindowFeatures(np.concatenate(values), clips)
+
+    def _of_clip(self, audio: ClipAudio, cache: Cache, output: str, number: int) -> np.ndarray:
+        """Features (windows, …) of one clip, from the cache or into it."""
+        clip = audio.clips[number]
+        region = "" if not clip.start and clip.end is None else f"-{clip.start:g}-{clip.end}"
+
+        def compute() -> np.ndarray:
+            pieces = self.framing.pieces(audio[number], WINDOWS_AT_ONCE)
+            return np.concatenate([self(windows, output) for windows in pieces])
+
+        return cache.array(clip.path, f"{self._digest}-{output}{region}", compute)

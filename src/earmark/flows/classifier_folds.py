@@ -1,0 +1,151 @@
+"""Classifiers on features, fitted on any choice of a run's clips; features are computed once for all of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from earmark.baselines import BASELINES, SEQUENCE_HEADS
+from earmark.baselines.classifier import Classifier, Examples, classifier_graph
+from earmark.baselines.feature_graph import FeatureGraph, WindowFeatures
+from earmark.baselines.features import SummaryFeatures
+from earmark.config import keyword_options
+from earmark.data.manifest import Manifest
+from earmark.data.splits import choose_folds
+from earmark.errors import ManifestError
+from earmark.export.graph import trace, write_tagger
+from earmark.flows.backbones import Backbone
+from earmark.flows.experiment import Experiment
+from earmark.flows.progress import bar
+from earmark.lookup import lookup
+from earmark.run import FoldFolder
+from earmark.tagger.metadata import TaggerMetadata
+from earmark.tagger.tag_files import default_threads
+from earmark.training.dataset import loss_weights
+
+log = logging.getLogger("earmark")
+
+INNER_PARTS = 4  # of training clips whose own folds cannot serve for inner choices
+
+
+class ClipFeatures:
+    """The features of an experiment's clips and the graph that computes them, each made at first need.
+
+    Args:
+        backbone: the pretrained network they come from; None = summary features.
+    """
+
+    def __init__(self, experiment: Experiment, backbone: Backbone | None = None):
+        self.experiment = experiment
+        self.backbone = backbone
+        self._graph: FeatureGraph | None = None
+        self._values: dict[str, WindowFeatures] = {}
+
+    @property
+    def graph(self) -> FeatureGraph:
+        """Waveform to features, as it ships."""
+        if self._graph is None:
+            framing = self.experiment.framing
+            if self.backbone is None:
+                features = SummaryFeatures(self.experiment.config.frontend)
+                model = trace(features, framing.window_samples, ("embedding",))
+            else:
+                model = self.backbone.graph(framing.window_samples)
+            self._graph = FeatureGraph(model, framing)
+        return self._graph
+
+    def of(self, output: str) -> WindowFeatures:
+        """Features of every clip's windows: "embedding" (windows, features) or "sequence" (windows, patches, …)."""
+        if output not in self._values:
+            experiment, n_clips = self.experiment, len(self.experiment.manifest)
+            name = self.backbone.name if self.backbone else "summary features"
+            log.info("%s: %d clips", name, n_clips)
+            with bar(name, n_clips, "clips", experiment.progress) as update:
+                self._values[output] = self.graph.of_clips(
+                    experiment.audio(experiment.manifest),
+                    experiment.cache,
+                    output,
+                    threads=default_threads(),
+                    progress=update,
+                )
+        return self._values[output]
+
+
+class ClassifierFolds:
+    """Fits one classifier on any choice of the run's clips.
+
+    Args:
+        head: a name in BASELINES.
+    """
+
+    def __init__(self, features: ClipFeatures, head: str):
+        self.features = features
+        self.experiment = features.experiment
+        self.head = head
+        self.name = f"{features.backbone.name}+{head}" if features.backbone else head
+
+    def __call__(self, fold: int | str, positions: np.ndarray, folder: FoldFolder) -> dict[str, Any]:
+        """Fit and export; returns what fitting chose."""
+        trained_on = self.experiment.manifest.select(positions)
+        return self.fit(positions, folder, self.experiment.metadata(f"{self.name} fold {fold}", trained_on))
+
+    def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
+        """Fit on all clips and export."""
+        self.fit(np.arange(len(self.experiment.manifest)), folder, metadata)
+
+    def fit(self, positions: np.ndarray, folder: FoldFolder, metadata: TaggerMetadata) -> dict[str, Any]:
+        """Fit on the clips at `positions` and write the tagger file, held against the classifier's own scores."""
+        experiment, graph = self.experiment, self.features.graph
+        fit = lookup(BASELINES, self.head, "model")
+        options = {}
+        if self.name == experiment.config.model_name:  # others in the run, such as the baseline, are fitted as usual
+            options = keyword_options(fit, experiment.config.model_options, f"model_options of {self.head}")
+        classifier = fit(self.examples(positions), **{**options, "seed": experiment.config.seed})
+        windows = experiment.sample_windows()
+        model = classifier_graph(graph.model, classifier, len(metadata.labels))
+        metadata = self._describe(metadata, classifier)
+        write_tagger(model, metadata, folder.tagger, windows, classifier.predict(graph(windows, classifier.source)))
+        return {"head": dict(classifier.facts)}
+
+    def examples(self, positions: np.ndarray) -> Examples:
+        """The windows of the clips at `positions`; each clip weighs the same however many windows it has."""
+        manifest = self.experiment.manifest
+        features = self.features.of("sequence" if self.head in SEQUENCE_HEADS else "embedding")
+        parts = np.full(len(manifest), -1)
+        parts[positions] = inner_parts(manifest.select(positions), self.experiment.config.data.fold_seed)
+        rows = np.flatnonzero(np.isin(features.clips, positions))
+        clips = features.clips[rows]
+        shares = np.bincount(clips, minlength=len(manifest))[clips]
+        return Examples(
+            features.values[rows],
+            manifest.targets()[clips],
+            loss_weights(manifest)[clips] / shares[:, None].astype(np.float32),
+            clips,
+            parts[clips],
+            manifest.multi_label,
+        )
+
+    def _describe(self, metadata: TaggerMetadata, classifier: Classifier) -> TaggerMetadata:
+        """The facts of the tagger file with those of its backbone and its head."""
+        facts = {**metadata.trained_on, "head": dict(classifier.facts)}
+        backbone = self.features.backbone
+        if backbone is None:
+            return replace(metadata, trained_on=facts)
+        licences = (*metadata.licences, *(f"{backbone.name}: {licence}" for licence in backbone.metadata.licences))
+        return replace(metadata, trained_on={**facts, "backbone": backbone.name}, licences=licences)
+
+
+def inner_parts(manifest: Manifest, seed: int) -> np.ndarray:
+    """Inner folds (clips,) of training clips for choices made among them: their own folds where there are two or more.
+
+    Others are drawn; 0 for all where too few recordings leave nothing to choose by.
+    """
+    if len(manifest.fold_numbers) > 1:
+        return manifest.folds
+    try:
+        return choose_folds(manifest.with_folds(np.full(len(manifest), -1)), INNER_PARTS, seed=seed)[0].folds
+    except ManifestError:
+        return np.zeros(len(manifest), dtype=np.int64)

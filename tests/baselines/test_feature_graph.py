@@ -1,0 +1,69 @@
+"""Features of clips come from the graph that ships, once, whatever their number of windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from earmark import audio
+from earmark.audio.cache import Cache
+from earmark.baselines.feature_graph import FeatureGraph
+from earmark.data.clip_audio import ClipAudio
+from earmark.data.manifest import Manifest
+from earmark.export.graph import trace
+from earmark.windows import Framing
+
+RATE, WINDOW = 8000, 800
+FRAMING = Framing(RATE, WINDOW, WINDOW // 2, "repeat")
+
+
+class Level(torch.nn.Module):
+    """Mean and largest size of a window."""
+
+    def forward(self, waveform):
+        return torch.stack([waveform.abs().mean(dim=1), waveform.abs().amax(dim=1)], dim=1)
+
+
+@pytest.fixture
+def graph():
+    return FeatureGraph(trace(Level(), WINDOW, ("embedding",)), FRAMING)
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    draw = np.random.default_rng(0)
+    lengths = (300, 800, 4300)
+    for number, n_samples in enumerate(lengths):
+        audio.write(tmp_path / f"{number}.wav", 0.1 * draw.normal(size=n_samples).astype(np.float32), RATE)
+    names = ["0.wav", "1.wav", "2.wav", "2.wav"]
+    manifest = Manifest.build(
+        tmp_path, names, [("a",)] * 4, starts=[0, 0, 0, 0.2], ends=[None, None, 0.2, None], clip_ids=list("wxyz")
+    )
+    return ClipAudio(manifest, Cache(tmp_path / "cache"), RATE)
+
+
+def test_features_are_those_of_every_window_of_every_clip(graph, sounds):
+    found = graph.of_clips(sounds, sounds.cache, threads=2)
+    expected = [graph(FRAMING.cut(np.asarray(sounds[number], dtype=np.float32))) for number in range(len(sounds))]
+    np.testing.assert_array_equal(found.clips, np.repeat(np.arange(4), [len(each) for each in expected]))
+    np.testing.assert_allclose(found.values, np.concatenate(expected), rtol=1e-6)
+
+
+def test_what_is_in_the_cache_is_not_heard_again(graph, sounds, monkeypatch):
+    before = graph.of_clips(sounds, sounds.cache)
+    monkeypatch.setattr(FeatureGraph, "__call__", lambda *_: pytest.fail("heard again"))
+    told = []
+    again = graph.of_clips(sounds, sounds.cache, progress=told.append)
+    np.testing.assert_array_equal(again.values, before.values)
+    assert told == [1, 2, 3, 4]
+
+
+def test_another_framing_or_graph_is_another_entry(graph, sounds):
+    graph.of_clips(sounds, sounds.cache)
+    other = FeatureGraph(graph.model, Framing(RATE, WINDOW, WINDOW, "repeat"))
+    assert len(other.of_clips(sounds, sounds.cache).values) < len(graph.of_clips(sounds, sounds.cache).values)
+
+
+def test_the_same_module_traced_twice_is_the_same_graph(graph):
+    assert FeatureGraph(trace(Level(), WINDOW, ("embedding",)), FRAMING)._digest == graph._digest

@@ -1,0 +1,41 @@
+"""What --on, --head, --finetune and --from stand for, and what they cannot stand beside."""
+
+from __future__ import annotations
+
+import pytest
+
+from earmark.cli.train import _backbone
+from earmark.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        ((None, None, None, False, None), {}),
+        (("se_cnn", None, None, False, None), {}),
+        ((None, "mn04_as", None, False, None), {"backbone.on": "mn04_as", "model": "choice"}),
+        ((None, "mn04_as", "knn", False, None), {"backbone.on": "mn04_as", "model": "knn"}),
+        ((None, "mn04_as", None, True, None), {"backbone.on": "mn04_as", "model": "finetuned"}),
+        ((None, None, None, False, "runs/a"), {"backbone.on": "runs/a", "model": "finetuned"}),
+        ((None, None, None, True, "runs/a"), {"backbone.on": "runs/a", "model": "finetuned"}),
+    ],
+)
+def test_the_options_stand_for_settings(given, settings):
+    assert _backbone(*given) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((None, "mn04_as", None, False, "runs/a"), "--from starts from one network and --on stands on another"),
+        (("se_cnn", "mn04_as", None, False, None), "--model is trained from the waveform"),
+        (("se_cnn", None, None, False, "runs/a"), "--model is trained from the waveform"),
+        ((None, "mn04_as", "knn", True, None), "--head is for the network as it is"),
+        ((None, None, "knn", False, "runs/a"), "--head is for the network as it is"),
+        ((None, None, "knn", False, None), "--head needs --on NAME"),
+        ((None, None, None, True, None), "--finetune needs --on NAME. `earmark models` lists them"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        _backbone(*given)

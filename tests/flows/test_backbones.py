@@ -1,0 +1,95 @@
+"""A backbone is found by name, file or run, and its graph is the network itself on the patches of a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.errors import ConfigError, TaggerFileError
+from earmark.export.graph import export_tagger, open_graph
+from earmark.flows import backbones
+from earmark.flows.backbones import find_backbone
+from earmark.flows.run_config import BackboneConfig
+from earmark.models.frontend import FrontendConfig
+from earmark.models.pretrained.networks import build_pretrained
+from earmark.models.tagging_net import build
+from earmark.tagger.metadata import TaggerMetadata
+
+RATE, SECONDS = 8000, 0.5
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def tagger_file(path: Path, net: torch.nn.Module, seconds: float = SECONDS, rate: int = RATE) -> Path:
+    """The file of a network with as many labels as it has outputs."""
+    windows = 0.1 * np.random.default_rng(0).normal(size=(2, round(seconds * rate))).astype(np.float32)
+    labels = tuple(f"label {number}" for number in range(net.head.last.out_features))
+    metadata = TaggerMetadata(path.name, labels, rate, seconds, seconds / 2, multi_label=True)
+    export_tagger([net.eval()], metadata, path, windows)
+    return path
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A tagger file of 8 kHz and half a second, and its network."""
+    torch.manual_seed(0)
+    net = build("tiny_cnn", FrontendConfig(sample_rate=RATE, n_fft=256, hop_length=80, n_mels=16), 3).eval()
+    return tagger_file(tmp_path / "small.tagger.onnx", net), net
+
+
+def test_a_file_is_heard_in_its_own_patches(home, small):
+    path, net = small
+    backbone = find_backbone(BackboneConfig(on=str(path)))
+    assert (backbone.name, backbone.sample_rate, backbone.outputs) == ("small", RATE, ("embedding",))
+    windows = 0.1 * np.random.default_rng(1).normal(size=(2, RATE)).astype(np.float32)
+    found = open_graph(backbone.graph(RATE)).run(["embedding", "sequence"], {"waveform": windows})
+    patches = backbone.patch().cut(windows[0])
+    with torch.no_grad():
+        expected = net.embed(torch.from_numpy(patches)).numpy()
+    np.testing.assert_allclose(found[1][0], expected, atol=1e-4)
+    np.testing.assert_allclose(found[0][0], expected.mean(axis=0), atol=1e-4)
+
+
+def test_a_file_is_not_heard_in_patches_that_it_was_not_made_for(home, small):
+    path, _ = small
+    with pytest.raises(ConfigError, match="hears 0.5 s at once and nothing else"):
+        find_backbone(BackboneConfig(on=str(path), patch_seconds=0.2)).graph(RATE)
+    with pytest.raises(ConfigError, match="depths of small are not known"):
+        find_backbone(BackboneConfig(on=str(path), outputs=("embedding", "depths"))).graph(RATE)
+
+
+def test_what_is_not_there_says_where_it_should_be(home):
+    with pytest.raises(TaggerFileError, match="models get mn04_as"):
+        find_backbone(BackboneConfig(on="mn04_as"))
+
+
+def test_a_pretrained_network_is_exported_once_for_other_patches_and_gives_its_depths(home, monkeypatch):
+    torch.manual_seed(0)
+    net = build_pretrained("mn04_as").eval()
+    tagger_file(home / "taggers" / "mn04_as.tagger.onnx", net, seconds=10.0, rate=32000)
+
+    class Start:
+        def build(self):
+            return build_pretrained("mn04_as")
+
+        def load(self, fresh):
+            fresh.load_state_dict(net.state_dict())
+
+    monkeypatch.setattr(backbones, "find_start", lambda on: Start())
+    backbone = find_backbone(BackboneConfig(on="mn04_as", patch_seconds=0.5))
+    assert backbone.outputs == ("embedding", "depths")
+    windows = 0.1 * np.random.default_rng(1).normal(size=(1, 32000)).astype(np.float32)
+    found = open_graph(backbone.graph(32000)).run(["sequence"], {"waveform": windows})[0]
+    with torch.no_grad():
+        expected = net.embed(torch.from_numpy(backbone.patch().cut(windows[0]))).numpy()
+    assert found.shape == (1, 3, 384 + 88)
+    np.testing.assert_allclose(found[0, :, :384], expected, atol=1e-3)
+    monkeypatch.setattr(backbones, "find_start", lambda on: pytest.fail("exported again"))
+    backbone.graph(32000)

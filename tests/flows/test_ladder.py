@@ -1,0 +1,275 @@
+"""`ladder` from folders of sounds to a page: the same folds for all, what it leaves, and that it goes on."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from earmark.baselines.features import SummaryFeatures
+from earmark.baselines.ladder import KINDS
+from earmark.data.leakage import hash_contents
+from earmark.data.readers import read_manifest
+from earmark.data.seen import sketch
+from earmark.errors import ConfigError, ManifestError, TaggerFileError
+from earmark.evaluation.blend import blend, pick_members
+from earmark.evaluation.metrics import accuracy
+from earmark.export.graph import export_tagger
+from earmark.flows.ladder import Climbed, audit, climb, that_fit
+from earmark.flows.ladder import ladder as run_ladder
+from earmark.flows.ladder_costs import Estimate
+from earmark.flows.ladder_rungs import MISSING, NETWORKS, SUMMARY, Candidate, Stage, candidates, home_backbones
+from earmark.flows.prepare import Prepared, prepare
+from earmark.flows.run_config import DataConfig, RunConfig
+from earmark.models.frontend import FrontendConfig
+from earmark.models.tagging_net import build
+from earmark.predictions import Predictions
+from earmark.run import Run
+from earmark.tagger import load_tagger, score_files
+from earmark.tagger.home import converted
+from earmark.tagger.metadata import TaggerMetadata
+
+RATE = 16_000
+GROUPS = ("mel", "level")
+RUNGS = ("prior", "knn", "logistic", "tiny_cnn", "ears", "blend")
+NAMES = ("prior", "knn", "logistic", "tiny_cnn", "ears+choice", "blend")
+
+
+@pytest.fixture(scope="module")
+def ears(tmp_path_factory):
+    """A home folder that holds one backbone, `ears`: a network of 16 kHz that has learnt nothing."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EARMARK_HOME", str(home))
+        write_ears(converted("ears"))
+        yield home
+
+
+def write_ears(path, clips: str = "") -> None:
+    """A tagger file of a network with random weights; `clips`: a sketch of what it says it was trained on."""
+    torch.manual_seed(0)
+    net = build("tiny_cnn", FrontendConfig(sample_rate=RATE, n_mels=16), 2, {"width": "8"}).eval()
+    trained_on = {"clips": clips} if clips else {}
+    metadata = TaggerMetadata("ears", ("a", "b"), RATE, 0.4, 0.2, True, trained_on=trained_on)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, metadata.window_samples))
+    export_tagger([net], metadata, path, noise.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def ladder(small, settings, ears):
+    """`ladder(data, out, *settings, **options)`: the whole flow, made small, on few features."""
+    features = partial(SummaryFeatures, groups=GROUPS)
+
+    def run(data, out, *more: str, **options) -> Climbed:
+        with small(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("earmark.flows.classifier_folds.SummaryFeatures", features)
+            patch.setattr("earmark.flows.ladder_insight.SummaryFeatures", features)
+            return run_ladder(data, out, settings=[*settings, *more], progress=False, **options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def climbed(ladder, folders, tmp_path_factory) -> Climbed:
+    return ladder(folders, tmp_path_factory.mktemp("ladders") / "tones", rungs=RUNGS)
+
+
+@pytest.fixture(scope="module")
+def prepared(small, settings, folders, ears, tmp_path_factory) -> Prepared:
+    """The rows and settings that all rungs share."""
+    with small():
+        run = Run(tmp_path_factory.mktemp("prepared"))
+        return prepare(DataConfig(path=str(folders)), None, settings, run, False)
+
+
+def scores_of(climbed: Climbed, name: str) -> Predictions:
+    return Predictions.load(Run(climbed.folder).predictions(name))
+
+
+def test_every_rung_is_climbed_in_order_and_has_scores_of_the_same_clips(climbed):
+    assert tuple(rung.name for rung in climbed.ladder.climbed) == NAMES
+    clips = read_manifest(climbed.folder / "manifest.csv").clip_ids.tolist()
+    for name in NAMES:
+        assert scores_of(climbed, name).clip_ids.tolist() == clips
+
+
+def test_the_folder_holds_page_picture_json_and_the_settings(climbed):
+    found = {path.name for path in climbed.folder.iterdir()}
+    assert {"ladder.html", "ladder.svg", "ladder.json", "config.yaml", "manifest.csv", "environment.txt"} <= found
+    assert climbed.page == climbed.folder / "ladder.html"
+    document = json.loads((climbed.folder / "ladder.json").read_text(encoding="utf-8"))
+    assert document["best"] == climbed.ladder.best.name
+    assert [rung["name"] for rung in document["rungs"]] == list(NAMES)
+
+
+@pytest.mark.parametrize(("name", "place"), [("logistic", ""), ("tiny_cnn", "tiny_cnn"), ("ears+choice", "ears")])
+def test_scores_are_those_that_a_folds_file_gives_to_clips_it_never_saw(climbed, name, place):
+    manifest, predictions = read_manifest(climbed.folder / "manifest.csv"), scores_of(climbed, name)
+    for fold in manifest.fold_numbers:
+        tagger = load_tagger(Run(climbed.folder / place).fold(fold, name).tagger)
+        seen, held_out = manifest.select(manifest.folds != fold), manifest.select(manifest.folds == fold)
+        assert tagger.metadata.trained_on["content_hash"] == seen.content_hash(hash_contents(seen))
+        again, failures = score_files(tagger, held_out.clips())
+        assert failures == []
+        np.testing.assert_allclose(again.scores, predictions.align(again.clip_ids).scores, atol=1e-5)
+
+
+def test_a_head_hears_at_the_rate_of_its_backbone_and_the_others_at_that_of_the_data(climbed):
+    assert load_tagger(Run(climbed.folder / "ears").fold(0, "ears+choice").tagger).sample_rate == RATE
+    assert load_tagger(Run(climbed.folder).fold(0, "logistic").tagger).sample_rate == 8000
+
+
+def test_the_blend_is_that_of_the_other_rungs_scores_and_says_who_is_in_it(climbed):
+    manifest = read_manifest(climbed.folder / "manifest.csv")
+    tables = {name: scores_of(climbed, name).scores for name in NAMES[:-1]}
+    given = manifest.present(), manifest.label_weights()
+    expected, _ = blend(given[0], tables, manifest.folds, "accuracy", given[1])
+    np.testing.assert_allclose(scores_of(climbed, "blend").scores, expected, atol=1e-6)
+    about = climbed.ladder.climbed[-1].about
+    assert all(name in about for name in pick_members(given[0], tables, "accuracy", given[1]))
+
+
+def test_every_rung_has_its_price(climbed):
+    for rung in climbed.ladder.climbed:
+        assert 0 < rung.cost.realtime_from_files <= 1.05 * rung.cost.realtime
+        assert rung.cost.training_seconds >= 0 and rung.cost.total_seconds > 0
+    costs = {rung.name: rung.cost for rung in climbed.ladder.climbed}
+    assert costs["tiny_cnn"].megabytes == pytest.approx(
+        Run(climbed.folder / "tiny_cnn").fold(0, "tiny_cnn").tagger.stat().st_size / 1e6
+    )
+
+
+def test_a_rung_that_learns_beats_the_prior(climbed):
+    manifest = read_manifest(climbed.folder / "manifest.csv")
+    values = {name: accuracy(manifest.present(), scores_of(climbed, name).scores) for name in ("prior", "logistic")}
+    assert values["logistic"] > 0.6 > values["prior"]
+    metrics = climbed.ladder.scorecard.models["logistic"].metrics
+    assert metrics["accuracy"].value == pytest.approx(values["logistic"])
+
+
+def test_the_page_says_what_the_features_tell(climbed):
+    found = climbed.ladder.insight
+    assert found.model in ("knn", "logistic")
+    assert set(found.strongest) == {"low", "high", "noise"}
+    assert all(-1 <= each.effect <= 1 for told in found.strongest.values() for each in told)
+    assert max(abs(told[0].effect) for told in found.strongest.values()) == pytest.approx(1.0)
+    assert {each.group for each in found.importances} == set(GROUPS)
+
+
+def times_of_making(folder):
+    """When each thing was written that only fitting and measuring write."""
+    made = [*folder.rglob("tagger.onnx"), *folder.rglob("result.json"), *folder.rglob("costs/*.json")]
+    return {path: path.stat().st_mtime_ns for path in made}
+
+
+def test_the_same_call_again_makes_nothing_and_says_the_same(ladder, climbed, folders):
+    before = times_of_making(climbed.folder)
+    again = ladder(folders, climbed.folder, rungs=RUNGS)
+    assert times_of_making(climbed.folder) == before
+    assert json.dumps(again.ladder.to_dict()) == json.dumps(climbed.ladder.to_dict())
+
+
+def test_a_budget_leaves_out_what_does_not_fit_and_keeps_what_is_done(ladder, climbed, folders, monkeypatch):
+    monkeypatch.setattr("earmark.flows.ladder.estimate", lambda *_: pytest.fail("what is done is not tried"))
+    again = ladder(folders, climbed.folder, rungs=RUNGS, budget="1s")
+    assert tuple(rung.name for rung in again.ladder.climbed) == NAMES
+
+
+def test_a_long_rung_is_tried_and_left_out_with_its_estimate(ladder, folders, tmp_path):
+    done = ladder(folders, tmp_path / "tones", "optim.epochs=100000", rungs=("prior", "tiny_cnn"), budget="2m")
+    found = {rung.name: rung for rung in done.ladder.rungs}
+    assert found["prior"].cost and found["prior"].estimate_seconds < 60
+    assert found["tiny_cnn"].cost is None
+    assert found["tiny_cnn"].estimate_seconds > 120
+    assert found["tiny_cnn"].reason == "Left out: beside quicker rungs it does not fit into the budget of 2.0 min."
+    assert not (tmp_path / "tones" / "tiny_cnn").exists()
+    assert "Left out: beside quicker rungs" in done.page.read_text(encoding="utf-8")
+
+
+def test_a_budget_that_nothing_fits_into_is_refused(prepared):
+    planned = candidates(prepared.config, (), ("prior", "knn"))
+    estimates = {"prior": Estimate("", 50, 10), "knn": Estimate("", 50, 20)}
+    assert [each.name for each in that_fit(planned, estimates, 100.0, spent=30.0)] == ["prior"]
+    says = r"--budget: 60 s of 100 s went .* the quickest rung, prior, takes about 60 s\. Give more"
+    with pytest.raises(ConfigError, match=says.replace("100 s", "1.7 min")):
+        that_fit(planned, estimates, 100.0, spent=60.0)
+
+
+def test_a_rung_that_the_data_is_too_large_for_is_left_out_with_its_reason(monkeypatch):
+    def climb_rung(stage, candidate):
+        if candidate.name == "knn":
+            raise ConfigError("knn: a tagger would have to carry 9 GB. Take another head.")
+        return "scores"
+
+    monkeypatch.setattr("earmark.flows.ladder.climb_rung", climb_rung)
+    knn, forest = (Candidate(name, "summary", name, RunConfig(), name) for name in ("knn", "forest"))
+    assert climb(None, [knn, forest]) == (
+        {"forest": "scores"},
+        {"knn": "knn: a tagger would have to carry 9 GB. Take another head."},
+    )
+    with pytest.raises(ConfigError, match="would have to carry"):
+        climb(None, [knn])
+
+
+def test_a_part_of_the_data_and_no_pretrained_network_are_told(ladder, make_folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr("earmark.flows.ladder_rungs.SUMMARY", ("prior",))
+    monkeypatch.setattr("earmark.flows.ladder_rungs.NETWORKS", ())
+    found = ladder(make_folders(tmp_path / "sounds", 10), tmp_path / "part", fraction=0.5).ladder
+    assert [rung.name for rung in found.rungs] == ["prior", "pretrained", "blend"]
+    assert found.share == pytest.approx(0.5, abs=0.11)
+    prior = found.rungs[0]
+    assert found.full_seconds(prior) == pytest.approx(prior.cost.total_seconds / found.share)
+    assert any(remark.startswith("A part of the data") for remark in found.scorecard.remarks)
+    assert found.rungs[1].reason == MISSING
+    assert "takes two folds and two rungs" in found.rungs[2].reason
+    assert found.insight is None  # the prior looks at no feature
+
+
+def test_the_usual_rungs_are_those_of_the_tables_and_the_networks_in_the_home_folder(prepared):
+    found = candidates(prepared.config, home_backbones())
+    assert [each.name for each in found] == [*SUMMARY, *NETWORKS, "ears+choice"]
+    assert {each.kind for each in found} | {"blend"} == set(KINDS)
+    assert [each.name for each in candidates(prepared.config, ("ears",), ("knn",))] == ["knn", "ears+choice"]
+
+
+def test_options_of_a_model_are_not_asked_of_others(prepared):
+    found = {each.name: each.config for each in candidates(prepared.config, home_backbones())}
+    assert found["tiny_cnn"].model_options == {"width": "8"}
+    assert found["se_cnn"].model_options == found["forest"].model_options == found["ears+choice"].model_options == {}
+
+
+@pytest.mark.parametrize(
+    ("rung", "error", "says"),
+    [
+        ("frost", ConfigError, r"'frost' is not a rung \(did you mean 'forest'\?\). Give a model, a pretrained"),
+        ("gru", ConfigError, "'gru' is not a rung"),  # it needs patches, which summary features have not
+        ("yamnet", TaggerFileError, "`earmark models get yamnet` brings it"),
+        ("blend", ConfigError, "--rungs: blend leaves nothing to climb"),
+    ],
+)
+def test_a_rung_that_is_not_here_is_refused(prepared, rung, error, says):
+    with pytest.raises(error, match=says):
+        candidates(prepared.config, (), (rung,))
+
+
+def test_two_backbones_of_one_name_are_refused(prepared, tmp_path):
+    write_ears(tmp_path / "ears.tagger.onnx")
+    with pytest.raises(ConfigError, match=r"--on: two rungs would be called ears\+choice"):
+        candidates(prepared.config, ("ears", str(tmp_path / "ears.tagger.onnx")))
+
+
+def test_a_backbone_that_has_learnt_what_is_held_out_stops_the_ladder(prepared, tmp_path):
+    manifest = prepared.manifest
+    write_ears(tmp_path / "old.tagger.onnx", sketch(manifest, hash_contents(manifest)))
+    stage = Stage(tmp_path, manifest, prepared.cache, False)
+    innocent = candidates(prepared.config, ("ears",), ("prior",))
+    assert audit(stage, innocent, allow_leak=False) == []
+    planned = candidates(prepared.config, (str(tmp_path / "old.tagger.onnx"),), ("prior",))
+    with pytest.raises(ManifestError, match="was trained on sounds that are held out here"):
+        audit(stage, planned, allow_leak=False)
+    assert len(audit(stage, planned, allow_leak=True)) == len(manifest)

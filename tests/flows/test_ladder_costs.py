@@ -1,0 +1,125 @@
+"""What a rung costs: times as people write them, speeds as they are measured, what fits into a budget."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from earmark import audio
+from earmark.baselines.ladder import Cost, duration
+from earmark.errors import ConfigError
+from earmark.flows.ladder_costs import PASSES, Estimate, joined_cost, measure_speed, parse_time, within
+from earmark.tagger.tagger import Clip
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10m", 600), ("90s", 90), ("90", 90), ("1h30m", 5400), ("1.5h", 5400), (" 2M ", 120), ("1h1m1s", 3661)],
+)
+def test_a_budget_is_read_as_people_write_it(text, seconds):
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "0m", "ten", "10x", "1.2.3h", "-5m", "m10", "1h30", "nan"])
+def test_what_is_no_length_of_time_is_refused(text):
+    with pytest.raises(ConfigError, match="is no length of time. Give one such as 90s, 10m or 1h30m"):
+        parse_time(text)
+
+
+@given(st.text(max_size=8))
+def test_any_budget_is_read_or_refused(text):
+    try:
+        assert parse_time(text) > 0
+    except ConfigError as error:
+        assert "--budget" in str(error)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 9.96, 99.4, 99.6, 5969, 5971, 1e6])
+def test_a_length_of_time_in_words_is_right_to_five_percent(seconds):
+    words = duration(seconds).split()
+    if words[0] != "under":
+        assert float(words[0]) * {"s": 1, "min": 60, "h": 3600}[words[1]] == pytest.approx(seconds, rel=0.05)
+
+
+ESTIMATES = {
+    "prior": Estimate("", 10, 1),
+    "forest": Estimate("", 10, 8),
+    "mlp": Estimate("", 10, 15),
+    "mn04_as+choice": Estimate("mn04_as", 20, 12),
+    "se_cnn": Estimate("se_cnn", 0, 600),
+}
+
+
+def test_the_quickest_rungs_are_taken_and_features_count_once():
+    assert within(ESTIMATES, 1000) == set(ESTIMATES)
+    assert within(ESTIMATES, 66) == set(ESTIMATES) - {"se_cnn"}  # 10 + 1 + 8 + 15, and 20 + 12
+    assert within(ESTIMATES, 34) == {"prior", "forest", "mlp"}
+    assert within(ESTIMATES, 11) == {"prior"}
+    assert within(ESTIMATES, 5) == set()
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.tuples(st.sampled_from("xyz"), st.floats(0, 9), st.floats(0, 9))))
+def test_what_is_chosen_fits(drawn):
+    estimates = {name: Estimate(place, len(place), folds) for name, (place, _, folds) in drawn.items()}
+    chosen = within(estimates, 10.0)
+    places = {estimates[name].place for name in chosen}
+    assert sum(estimates[name].folds for name in chosen) + len(places) <= 10.0 + 1e-9
+
+
+def test_taggers_that_hear_at_one_rate_decode_once():
+    one, two = Cost(1, 10, 1000, 500, 2), Cost(3, 20, 500, 250, 4)  # 1 + 1 and 2 + 2 ms for a second of sound
+    alike, different = joined_cost([one, two], [32000, 32000]), joined_cost([one, two], [32000, 16000])
+    assert 1000 / alike.realtime == pytest.approx(3)
+    assert 1000 / alike.realtime_from_files == pytest.approx(5)
+    assert 1000 / different.realtime_from_files == pytest.approx(6)
+    assert (alike.training_seconds, alike.total_seconds, alike.megabytes) == (4, 30, 6)
+
+
+def work(seconds: float) -> None:
+    """Keep a core busy."""
+    started = time.process_time()
+    while time.process_time() - started < seconds:
+        pass
+
+
+class SlowTagger:
+    """A tagger that takes a known time for each window, and as long again to hear a file."""
+
+    sample_rate, window_samples, hop_samples = 8000, 4000, 2000
+    metadata = SimpleNamespace(padding="repeat")
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self.backend = self
+        self.heard = []
+
+    def run(self, windows: np.ndarray) -> None:
+        work(self.seconds * len(windows))
+
+    def score(self, clip: Clip) -> None:
+        self.heard.append(clip.path)
+        time.sleep(self.seconds)  # of others, which does not count
+        work(2 * self.seconds)
+
+
+def test_speed_is_sound_over_time_with_overlapping_windows_counted_once(tmp_path):
+    for number in range(3):
+        audio.write(tmp_path / f"{number}.wav", np.full(8000, 0.1, dtype=np.float32), 8000)
+    tagger = SlowTagger(0.01)
+    speed = measure_speed(tagger, [Clip(tmp_path / f"{number}.wav") for number in range(3)])
+    assert speed.realtime == pytest.approx(3 / (3 * 3 * 0.01), rel=0.2)  # 1 s is three windows half a window apart
+    assert speed.realtime_from_files == pytest.approx(3 / (3 * 0.02), rel=0.2)
+    assert {path.name for path in tagger.heard} == {"0.wav", "1.wav", "2.wav"}
+
+
+def test_half_a_minute_of_sound_is_enough_to_measure(tmp_path):
+    path = tmp_path / "long.wav"
+    audio.write(path, np.full(8000 * 100, 0.1, dtype=np.float32), 8000)
+    tagger = SlowTagger(0.0)
+    measure_speed(tagger, [Clip(path, clip_id=str(number)) for number in range(9)])
+    assert len(tagger.heard) == PASSES  # of one clip
