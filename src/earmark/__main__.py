@@ -25,6 +25,7 @@ OPTIONAL = {
     "scipy": ("scipy", "train"),
     "sklearn": ("scikit-learn", "train"),
     "tensorboard": ("tensorboard", "train"),
+    "threadpoolctl": ("threadpoolctl", "train"),
     "torch": ("torch", "train"),
 }
 COMMAND_GROUPS = ("data", "models", "leaderboard", "cache")  # these are no verbs; one follows

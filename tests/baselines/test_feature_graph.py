@@ -59,6 +59,18 @@ def test_what_is_in_the_cache_is_not_heard_again(graph, sounds, monkeypatch):
     assert told == [1, 2, 3, 4]
 
 
+def test_clips_that_begin_nearly_together_are_not_one(graph, sounds, tmp_path):
+    starts = [110.0001, 110.0004]  # of a long recording: alike to six digits, two samples apart
+    noise = 0.1 * np.random.default_rng(1).normal(size=111 * RATE)
+    audio.write(tmp_path / "long.wav", noise.astype(np.float32), RATE)
+    manifest = Manifest.build(
+        tmp_path, ["long.wav"] * 2, [("a",)] * 2, starts=starts, ends=[None] * 2, clip_ids=list("yz")
+    )
+    found = graph.of_clips(ClipAudio(manifest, sounds.cache, RATE), sounds.cache)
+    first, second = (found.values[found.clips == number] for number in range(2))
+    assert (first[0] != second[0]).any()
+
+
 def test_another_framing_or_graph_is_another_entry(graph, sounds):
     graph.of_clips(sounds, sounds.cache)
     other = FeatureGraph(graph.model, Framing(RATE, WINDOW, WINDOW, "repeat"))

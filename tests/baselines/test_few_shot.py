@@ -17,7 +17,6 @@ from earmark.baselines.few_shot import (
     draws,
     examples_of,
     few_shot,
-    inner_parts,
     n_fits,
     usable_shots,
 )
@@ -146,27 +145,17 @@ def test_a_class_with_too_few_clips_gives_all_it_has_and_that_is_said():
     assert remarks == ("8 clips per class: all there are of 1 classes that have fewer somewhere (d).",)
 
 
-def test_inner_parts_hold_whole_groups_and_never_all_of_a_class(clips):
-    _, _, chosen = next(iter(draws(clips, [1, 2, 12], 1, seed=0)))
-    assert (inner_parts(clips, chosen[1]) == -1).all()
-    for k in (2, 12):
-        parts = inner_parts(clips, chosen[k])
-        assert set(parts[np.setdiff1d(np.arange(len(clips)), chosen[k])]) == {-1}
-        for group in set(clips.groups[chosen[k]]):
-            assert len(set(parts[chosen[k]][clips.groups[chosen[k]] == group])) == 1
-        for part in set(parts[chosen[k]]) - {-1}:
-            rest = chosen[k][parts[chosen[k]] != part]
-            assert clips.targets[rest].sum(axis=0).min() >= 1
-
-
-def test_inner_parts_keep_a_class_that_one_group_alone_shows():
-    clips = make_clips()
-    groups = np.where(clips.targets[:, 0] > 0, "one", clips.groups)
-    clips = replace(clips, groups=groups, folds=np.where(groups == "one", 0, clips.folds))
-    positions = np.flatnonzero(np.arange(len(clips)) % 3 == 0)
-    parts = inner_parts(clips, positions)
-    assert set(parts[positions][groups[positions] == "one"]) == {-1}
-    assert set(parts[positions][groups[positions] != "one"]) == {0, 1, 2}
+def test_inner_folds_hold_whole_groups_and_never_all_of_a_class(clips):
+    recorder = Recorder()
+    few_shot(clips, {"x": make_features(clips, 2.0)}, recorder, data="", head="", shots=(1, 2, 12), n_draws=1)
+    for one, *more in zip(*(recorder.seen[start::3] for start in range(3)), strict=True):
+        assert (one.parts == -1).all()
+        for examples in more:
+            for group in set(clips.groups[examples.clips]):
+                assert len(set(examples.parts[clips.groups[examples.clips] == group])) == 1
+            assert set(examples.parts) - {-1}
+            for part in set(examples.parts) - {-1}:
+                assert clips.targets[examples.clips[examples.parts != part]].sum(axis=0).min() >= 1
 
 
 def test_each_clip_weighs_the_same_however_many_windows_it_has(clips):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import brier_score_loss
 
-from earmark.baselines.inner import brier, choose, clip_score, inner_folds, log_loss
+from earmark.baselines.inner import brier, choose, clip_score, draw_parts, inner_folds, log_loss
 from earmark.evaluation.metrics import accuracy, lwlrap
 from earmark.training.losses import binary_cross_entropy, cross_entropy
 
@@ -74,6 +74,48 @@ def test_a_fold_is_held_out_from_all_others_and_some_clips_never_are(make_exampl
         assert not set(training) & set(held)
         assert set(np.flatnonzero(examples.parts == -1)) <= set(training)
         assert len(training) + len(held) == len(examples)
+
+
+def drawn(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Groups of 600 clips and their labels: several classes a clip, a few clips without."""
+    generator = np.random.default_rng(seed)
+    groups = np.array([f"g{number}" for number in generator.integers(200, size=600)])
+    return groups, generator.random((600, 6)) < np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_parts_hold_whole_groups_and_every_class_about_evenly(seed):
+    groups, present = drawn(seed)
+    parts = draw_parts(groups, present, 4, seed)
+    assert set(parts) == {0, 1, 2, 3}
+    assert all(len(set(parts[groups == group])) == 1 for group in set(groups))
+    counts = np.array([present[parts == part].sum(axis=0) for part in range(4)])
+    assert (counts.min(axis=0) > counts.mean(axis=0) / 2).all()
+
+
+def test_what_one_group_alone_shows_is_never_held_out_and_all_else_is():
+    groups, present = drawn()
+    lone = groups == groups[0]
+    present = np.column_stack([present, lone])
+    parts = draw_parts(groups, present, 4)
+    assert set(parts[lone]) == {-1}
+    assert set(parts[~lone]) == {0, 1, 2, 3}
+
+
+def test_what_two_groups_show_stands_in_two_parts():
+    groups = np.array(list("aaabbccd"))
+    parts = draw_parts(groups, np.eye(3)[[0, 0, 0, 0, 0, 1, 1, 1]], 4)
+    assert len({parts[0], parts[3]}) == len({parts[5], parts[7]}) == 2
+
+
+def test_parts_are_drawn_alike_from_one_seed_and_otherwise_from_another():
+    groups, present = drawn()
+    np.testing.assert_array_equal(draw_parts(groups, present, 4, 1), draw_parts(groups, present, 4, 1))
+    assert (draw_parts(groups, present, 4, 1) != draw_parts(groups, present, 4, 2)).any()
+
+
+def test_groups_of_one_class_each_leave_nothing_to_hold_out():
+    assert draw_parts(np.array(["a", "a", "b"]), np.eye(2)[[0, 0, 1]], 4).tolist() == [-1, -1, -1]
 
 
 def test_one_fold_leaves_nothing_to_choose_by(make_examples):

@@ -28,6 +28,17 @@ def test_a_constant_feature_says_nothing_whatever_it_is_later(make_examples):
     assert standard(wild)[0, 0] == FARTHEST
 
 
+def test_a_feature_too_small_to_be_scaled_counts_as_constant(make_examples):
+    examples = make_examples()
+    features = examples.features.copy()
+    features[:, 2] = 1e-39 * np.sign(features[:, 2])
+    features[:, 3] *= 1e-30
+    with np.errstate(all="raise", under="ignore"):
+        standard = standardisation(replace(examples, features=features))
+    assert standard.scale[2] == 0 < standard.scale[3]
+    assert np.isfinite(standard.scale).all()
+
+
 def test_clips_of_which_nothing_is_known_do_not_count(make_examples):
     examples = make_examples()
     weights = examples.weights.copy()

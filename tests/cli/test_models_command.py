@@ -150,6 +150,17 @@ def test_an_adopted_one_as_json_says_what_it_is_made_of(earmark, adopted):
     assert shown["tagger"] == str(converted("loud"))
 
 
+def test_one_label_and_replace_are_handed_on(earmark, adopted, tmp_path):
+    command = ("get", f"onnx:{adopted}", "--name", "loud", "--rate", "16000")
+    earmark(*command)
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\n", encoding="utf-8")
+    as_tagger = (*command, "--labels", str(tmp_path / "labels.txt"), "--one-label")
+    with pytest.raises(ConfigError, match="--name loud: is taken by a tagger that differs from this one"):
+        earmark(*as_tagger)
+    earmark(*as_tagger, "--replace")
+    assert not load_tagger("loud").metadata.multi_label
+
+
 def test_an_adopted_file_that_cannot_be_opened_is_listed_all_the_same(earmark):
     converted("broken").parent.mkdir(parents=True)
     converted("broken").write_bytes(b"no graph")
@@ -169,7 +180,7 @@ def test_a_model_of_transformers_is_handed_on_with_what_was_told(earmark, monkey
 
     monkeypatch.setattr(adopt_hf, "adopt_hf", adopt)
     earmark("get", "hf:some/model", "--name", "w2v", "--window", "5", "--layer", "7")
-    assert calls == [(("hf:some/model", "w2v", 5.0, None), {"layer": 7})]
+    assert calls == [(("hf:some/model", "w2v", 5.0, None), {"layer": 7, "replaces": False})]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +193,8 @@ def test_a_model_of_transformers_is_handed_on_with_what_was_told(earmark, monkey
         (("onnx:x.onnx", "--rate", "16000"), "onnx:x.onnx: --name is missing. Say what an adopted model is called"),
         (("onnx:x.onnx", "--name", "x"), "onnx:x.onnx: --rate is missing"),
         (("hf:x",), "hf:x: --name is missing"),
+        (("hf:x", "--name", "x", "--one-label"), "--one-label: is for onnx:, and hf:x is not"),
+        (("mn04_as", "--replace"), "--replace: is for onnx: or hf:, and mn04_as is not"),
     ],
 )
 def test_get_refuses_options_that_do_not_belong_together(earmark, words, expected):

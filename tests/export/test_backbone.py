@@ -191,6 +191,29 @@ def test_what_a_backbone_does_not_have_is_said(backbone):
         patch_graph(free, patch, 9000)
 
 
+def outputs_of(**shapes: tuple) -> onnx.ModelProto:
+    """A backbone that says that it gives such outputs."""
+    nodes = [helper.make_node("Identity", ["waveform"], [name]) for name in shapes]
+    outputs = [value(name, *shape) for name, shape in shapes.items()]
+    graph = helper.make_graph(nodes, "says", [value("waveform", "batch", 4)], outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize("name", ["scores", "logits"])
+def test_what_only_embeds_has_no_scores_to_stand_on(name):
+    backbone = outputs_of(scores=("batch", 0), embedding=("batch", 4))
+    with pytest.raises(ConfigError, match=f"it only embeds, its {name} hold no numbers. Choose embedding"):
+        patch_graph(backbone, Framing(8, 4, 4, "zeros"), 8, ("embedding", name))
+
+
+@pytest.mark.parametrize("shape", [("batch", 3, 4), ("batch",)])
+def test_an_output_of_more_or_less_than_a_row_is_refused(shape):
+    backbone = outputs_of(embedding=("batch", 4), patch_scores=shape)
+    shown = ", ".join(map(str, shape))
+    with pytest.raises(ConfigError, match=rf"patch_scores is not one row of numbers .* \(its shape is \({shown}\)\)"):
+        patch_graph(backbone, Framing(8, 4, 4, "zeros"), 8, ("patch_scores",))
+
+
 @pytest.mark.parametrize(("name", "seconds", "hop"), [("mn04_as", 5.0, 5.0), ("yamnet", 3.0, 0.4875)])
 def test_real_backbones_give_the_same_inside(published, name, seconds, hop):
     backbone = onnx.load(published(name))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from earmark.errors import TaggerFileError
-from earmark.export.graph import IR_VERSION, ML_OPSET, OPSET, export_tagger, trace, write_tagger
+from earmark.export.graph import IR_VERSION, ML_OPSET, OPSET, ScoringGraph, export_tagger, trace, write_tagger
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.tagger import TaggerMetadata, load_tagger
@@ -57,21 +57,25 @@ def test_every_file_is_stamped_alike_and_names_no_source_file(tmp_path):
     assert b".py" not in path.read_bytes()
 
 
-def test_a_graph_that_disagrees_is_refused_and_nothing_is_left(tmp_path):
-    from earmark.export.graph import ScoringGraph
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    return trace(ScoringGraph([net(0)], multi_label=True), 4000, ("scores", "embedding"))
 
-    model = trace(ScoringGraph([net(0)], multi_label=True), 4000, ("scores", "embedding"))
+
+def test_a_graph_that_disagrees_is_refused_and_nothing_is_left(tmp_path, model):
     path = tmp_path / "m.tagger.onnx"
-    with pytest.raises(TaggerFileError, match=r"scores differ from the trained model's by .* so it is not written"):
+    with pytest.raises(TaggerFileError, match=r"scores differ from the model's by .* so it is not written"):
         write_tagger(model, metadata(True), path, WINDOWS, np.full((4, 3), 0.9))
-    with pytest.raises(TaggerFileError, match="differ from the trained model's by nan"):
+    with pytest.raises(TaggerFileError, match="differ from the model's by inf"):
         write_tagger(model, metadata(True), path, WINDOWS, np.full((4, 3), np.nan))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_replaced_keeps_the_old_one(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_replaced_keeps_the_old_one(tmp_path, monkeypatch, model):
     path = tmp_path / "m.tagger.onnx"
-    export_tagger([net(0)], metadata(True), path, WINDOWS)
+    with torch.no_grad():
+        expected = torch.sigmoid(net(0)(torch.from_numpy(WINDOWS))).numpy()
+    write_tagger(model, metadata(True), path, WINDOWS, expected)
     before = path.read_bytes()
 
     def fail(*_):
@@ -79,6 +83,6 @@ def test_a_file_that_cannot_be_replaced_keeps_the_old_one(tmp_path, monkeypatch)
 
     monkeypatch.setattr("earmark.run.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        export_tagger([net(1)], metadata(True), path, WINDOWS)
+        write_tagger(model, metadata(True), path, WINDOWS, expected)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.tagger.onnx"]

@@ -142,6 +142,20 @@ def test_what_a_name_was_adopted_from_is_known(adopted, wave, spectrogram):
     assert adopted_hf("neither") is adopted_hf("runs/birds") is None
 
 
+def test_a_name_that_is_taken_is_kept_unless_it_is_the_same_or_told_to_go(adopted, spectrogram, wave, monkeypatch):
+    written = []
+    monkeypatch.setattr(flow, "trace", lambda *_: None)
+    monkeypatch.setattr(flow, "write_tagger", lambda _, metadata, *__: written.append(metadata.trained_on))
+    with pytest.raises(ConfigError, match=r"--name patches: is taken by a tagger that differs .*, made of hf:.*/spec"):
+        adopt_hf(wave, "patches", 0.5)
+    with pytest.raises(ConfigError, match=r"--name patches: is taken"):
+        adopt_hf(spectrogram, "patches", layer=1)
+    assert written == []
+    adopt_hf(spectrogram, "patches")
+    adopt_hf(spectrogram, "patches", layer=1, replaces=True)
+    assert [told.get("layer") for told in written] == [None, 1]
+
+
 @pytest.mark.parametrize("name", ["mn04_as", "a/b", ""])
 def test_a_name_that_cannot_be_one_is_refused_before_anything_is_read(name):
     with pytest.raises(ConfigError, match=re.escape("--name")):
@@ -156,8 +170,8 @@ def test_a_model_too_large_for_one_file_is_refused_before_it_is_loaded(wave, mon
 
 
 def test_a_file_that_would_embed_otherwise_is_not_written(wave, monkeypatch, home):
-    monkeypatch.setattr(flow, "TOLERANCE", -1.0)
-    with pytest.raises(TaggerFileError, match="embedding differs from the model's by"):
+    monkeypatch.setattr("earmark.export.graph.TOLERANCE", -1.0)
+    with pytest.raises(TaggerFileError, match="exported graph's embedding differ from the model's by"):
         adopt_hf(wave, "speech", 0.5)
     assert not converted("speech").exists()
     assert not list(home.rglob("*.onnx"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from earmark.audio.cache import content_hash
+from earmark.data.manifest import Manifest
+from earmark.data.seen import seen, sketch
 from earmark.errors import ConfigError, TaggerFileError
 from earmark.export.graph import export_tagger, open_graph
 from earmark.flows import backbones
@@ -93,3 +97,44 @@ def test_a_pretrained_network_is_exported_once_for_other_patches_and_gives_its_d
     np.testing.assert_allclose(found[0, :, :384], expected, atol=1e-3)
     monkeypatch.setattr(backbones, "find_start", lambda on: pytest.fail("exported again"))
     backbone.graph(32000)
+
+
+def test_a_file_that_is_named_like_a_published_network_is_itself(home, tmp_path):
+    torch.manual_seed(0)
+    net = build("tiny_cnn", FrontendConfig(sample_rate=RATE, n_fft=256, hop_length=80, n_mels=16), 3).eval()
+    path = tagger_file(tmp_path / "elsewhere" / "mn04_as.tagger.onnx", net)
+    backbone = find_backbone(BackboneConfig(on=str(path)))
+    assert (backbone.name, backbone.any_length, backbone.outputs) == ("mn04_as", False, ("embedding",))
+
+
+def test_an_export_that_differs_from_the_network_is_not_kept(tmp_path):
+    there = torch.tensor([[2.0, 3.0]])
+    backbones.require_same([there.numpy()], [there], tmp_path)
+    for wrong in (there.numpy() + 0.01, there.numpy() * np.nan):
+        with pytest.raises(TaggerFileError, match="the exported graph differs from the network"):
+            backbones.require_same([wrong], [there], tmp_path)
+
+
+def test_what_is_made_from_a_backbone_knows_its_clips_and_licences(home, small):
+    path, _ = small
+    backbone = find_backbone(BackboneConfig(on=str(path)))
+    its = replace(
+        backbone.metadata,
+        licences=("weights: CC BY-NC",),
+        trained_on={"clips": sketch(clips("a.wav", "b.wav"), HASHES)},
+    )
+    ours = TaggerMetadata("new", ("x",), RATE, 0.5, 0.25, multi_label=True, licences=("ours",))
+    ours = replace(ours, trained_on={"clips": sketch(clips("c.wav"), HASHES), "data": "new"})
+    made = backbones.made_from(ours, replace(backbone, metadata=its))
+    assert made.licences == ("ours", "small: weights: CC BY-NC")
+    assert made.trained_on["backbone"] == "small"
+    assert made.trained_on["backbone_sha256"] == content_hash(path)
+    known = seen(made.trained_on["clips"], clips("a.wav", "b.wav", "c.wav", "d.wav"), HASHES)
+    assert known.tolist() == [True, True, True, False]
+
+
+HASHES = {f"{letter}.wav": letter * 64 for letter in "abcd"}
+
+
+def clips(*names: str) -> Manifest:
+    return Manifest.build(Path(), names, [("x",)] * len(names))

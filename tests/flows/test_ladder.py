@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,10 +19,12 @@ from earmark.errors import ConfigError, ManifestError, TaggerFileError
 from earmark.evaluation.blend import blend, pick_members
 from earmark.evaluation.metrics import accuracy
 from earmark.export.graph import export_tagger
-from earmark.flows.ladder import Climbed, audit, climb, that_fit
+from earmark.flows.experiment import Experiment
+from earmark.flows.ladder import Climbed, climb, that_fit
 from earmark.flows.ladder import ladder as run_ladder
 from earmark.flows.ladder_costs import Estimate
-from earmark.flows.ladder_rungs import MISSING, NETWORKS, SUMMARY, Candidate, Stage, candidates, home_backbones
+from earmark.flows.ladder_insight import insight
+from earmark.flows.ladder_rungs import MISSING, NETWORKS, SUMMARY, Candidate, Stage, candidates
 from earmark.flows.prepare import Prepared, prepare
 from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.models.frontend import FrontendConfig
@@ -29,8 +32,9 @@ from earmark.models.tagging_net import build
 from earmark.predictions import Predictions
 from earmark.run import Run
 from earmark.tagger import load_tagger, score_files
-from earmark.tagger.home import converted
+from earmark.tagger.home import converted, present
 from earmark.tagger.metadata import TaggerMetadata
+from earmark.windows import POOLS
 
 RATE = 16_000
 GROUPS = ("mel", "level")
@@ -65,10 +69,12 @@ def ladder(small, settings, ears):
     features = partial(SummaryFeatures, groups=GROUPS)
 
     def run(data, out, *more: str, **options) -> Climbed:
+        other = any(each.startswith("model=") for each in more)  # which has not the options of the usual one
+        usual = [each for each in settings if not (other and each.startswith("model"))]
         with small(), pytest.MonkeyPatch.context() as patch:
             patch.setattr("earmark.flows.classifier_folds.SummaryFeatures", features)
             patch.setattr("earmark.flows.ladder_insight.SummaryFeatures", features)
-            return run_ladder(data, out, settings=[*settings, *more], progress=False, **options)
+            return run_ladder(data, out, settings=[*usual, *more], progress=False, **options)
 
     return run
 
@@ -106,7 +112,7 @@ def test_the_folder_holds_page_picture_json_and_the_settings(climbed):
     assert [rung["name"] for rung in document["rungs"]] == list(NAMES)
 
 
-@pytest.mark.parametrize(("name", "place"), [("logistic", ""), ("tiny_cnn", "tiny_cnn"), ("ears+choice", "ears")])
+@pytest.mark.parametrize(("name", "place"), [("logistic", ""), ("tiny_cnn", "tiny_cnn"), ("ears+choice", "on/ears")])
 def test_scores_are_those_that_a_folds_file_gives_to_clips_it_never_saw(climbed, name, place):
     manifest, predictions = read_manifest(climbed.folder / "manifest.csv"), scores_of(climbed, name)
     for fold in manifest.fold_numbers:
@@ -119,7 +125,7 @@ def test_scores_are_those_that_a_folds_file_gives_to_clips_it_never_saw(climbed,
 
 
 def test_a_head_hears_at_the_rate_of_its_backbone_and_the_others_at_that_of_the_data(climbed):
-    assert load_tagger(Run(climbed.folder / "ears").fold(0, "ears+choice").tagger).sample_rate == RATE
+    assert load_tagger(Run(climbed.folder / "on" / "ears").fold(0, "ears+choice").tagger).sample_rate == RATE
     assert load_tagger(Run(climbed.folder).fold(0, "logistic").tagger).sample_rate == 8000
 
 
@@ -190,6 +196,11 @@ def test_a_long_rung_is_tried_and_left_out_with_its_estimate(ladder, folders, tm
     assert "Left out: beside quicker rungs" in done.page.read_text(encoding="utf-8")
 
 
+def test_rungs_are_tried_in_any_order(ladder, folders, tmp_path):
+    done = ladder(folders, tmp_path / "tones", rungs=("tiny_cnn", "prior"), budget="10m")
+    assert [rung.name for rung in done.ladder.climbed] == ["tiny_cnn", "prior"]
+
+
 def test_a_budget_that_nothing_fits_into_is_refused(prepared):
     planned = candidates(prepared.config, (), ("prior", "knn"))
     estimates = {"prior": Estimate("", 50, 10), "knn": Estimate("", 50, 20)}
@@ -231,14 +242,14 @@ def test_a_part_of_the_data_and_no_pretrained_network_are_told(ladder, make_fold
 
 
 def test_the_usual_rungs_are_those_of_the_tables_and_the_networks_in_the_home_folder(prepared):
-    found = candidates(prepared.config, home_backbones())
+    found = candidates(prepared.config, present())
     assert [each.name for each in found] == [*SUMMARY, *NETWORKS, "ears+choice"]
     assert {each.kind for each in found} | {"blend"} == set(KINDS)
     assert [each.name for each in candidates(prepared.config, ("ears",), ("knn",))] == ["knn", "ears+choice"]
 
 
 def test_options_of_a_model_are_not_asked_of_others(prepared):
-    found = {each.name: each.config for each in candidates(prepared.config, home_backbones())}
+    found = {each.name: each.config for each in candidates(prepared.config, present())}
     assert found["tiny_cnn"].model_options == {"width": "8"}
     assert found["se_cnn"].model_options == found["forest"].model_options == found["ears+choice"].model_options == {}
 
@@ -263,13 +274,67 @@ def test_two_backbones_of_one_name_are_refused(prepared, tmp_path):
         candidates(prepared.config, ("ears", str(tmp_path / "ears.tagger.onnx")))
 
 
-def test_a_backbone_that_has_learnt_what_is_held_out_stops_the_ladder(prepared, tmp_path):
-    manifest = prepared.manifest
-    write_ears(tmp_path / "old.tagger.onnx", sketch(manifest, hash_contents(manifest)))
-    stage = Stage(tmp_path, manifest, prepared.cache, False)
-    innocent = candidates(prepared.config, ("ears",), ("prior",))
-    assert audit(stage, innocent, allow_leak=False) == []
-    planned = candidates(prepared.config, (str(tmp_path / "old.tagger.onnx"),), ("prior",))
+def knowing(folders, path) -> str:
+    """The path of a tagger file that says it was trained on these sounds."""
+    manifest = read_manifest(folders)
+    write_ears(path, sketch(manifest, hash_contents(manifest)))
+    return str(path)
+
+
+def test_a_backbone_that_has_learnt_what_is_held_out_stops_the_ladder(ladder, folders, tmp_path):
+    old = knowing(folders, tmp_path / "old.tagger.onnx")
     with pytest.raises(ManifestError, match="was trained on sounds that are held out here"):
-        audit(stage, planned, allow_leak=False)
-    assert len(audit(stage, planned, allow_leak=True)) == len(manifest)
+        ladder(folders, tmp_path / "out", rungs=("prior",), on=(old,))
+
+
+def test_leaks_are_told_once_and_the_page_says_how_many_more(ladder, folders, tmp_path):
+    old = knowing(folders, tmp_path / "old.tagger.onnx")
+    given = {"rungs": ("prior",), "on": (old,), "allow_leak": True}
+    done = ladder(folders, tmp_path / "out", f"backbone.on={old}", "model=choice", **given)
+    told = [remark for remark in done.ladder.scorecard.remarks if remark.startswith("Leak: ")]
+    assert len(told) == 6
+    assert told[-1] == "Leak: 10 more, all in leaks.csv."
+    rows = (tmp_path / "out" / "leaks.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + 2 * 15  # of each leak the backbone and the clip
+
+
+def test_a_finetuned_network_is_no_rung(ladder, folders, tmp_path, monkeypatch):
+    monkeypatch.delattr("earmark.flows.ladder.prepare")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: finetuned\n", encoding="utf-8")
+    for given in ({"recipe": recipe}, {"more": "model=finetuned"}):
+        with pytest.raises(
+            ConfigError, match=r"model: finetuned is no rung.* `earmark train DATA --on NAME --finetune`"
+        ):
+            ladder(folders, tmp_path / "out", *filter(None, [given.pop("more", "")]), **given)
+
+
+def test_a_backbone_may_be_called_as_a_folder_of_the_ladder_is(prepared, tmp_path):
+    for name in ("costs", "trial", "fold_0"):
+        write_ears(tmp_path / f"{name}.tagger.onnx")
+        [rung] = candidates(prepared.config, (), (str(tmp_path / f"{name}.tagger.onnx"),))
+        assert rung.place == f"on/{name}"
+
+
+def test_groups_matter_by_how_the_run_pools(climbed, prepared, monkeypatch):
+    monkeypatch.setattr("earmark.flows.ladder_insight.SummaryFeatures", partial(SummaryFeatures, groups=GROUPS))
+    monkeypatch.setattr("earmark.flows.classifier_folds.SummaryFeatures", partial(SummaryFeatures, groups=GROUPS))
+    asked = []
+
+    def record(predict, features, targets, weights, clips, *_, **__):
+        asked.append((predict(features), clips))
+        return []
+
+    monkeypatch.setattr("earmark.flows.ladder_insight.permutation_importance", record)
+    for pool in POOLS:
+        config = replace(prepared.config, window=replace(prepared.config.window, pool=pool))
+        stage = Stage(climbed.folder, read_manifest(climbed.folder / "manifest.csv"), prepared.cache, False)
+        [rung] = candidates(config, (), ("knn",))
+        stage.experiment = lambda rung, stage=stage: Experiment(
+            stage.run, rung.config, stage.manifest, stage.cache, progress=False
+        )
+        insight(stage, rung)
+    (windows, clips), (largest, _) = asked
+    assert len(set(clips)) < len(clips)
+    for clip in set(clips):
+        np.testing.assert_array_equal(largest[clips == clip].mean(axis=0), windows[clips == clip].max(axis=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from earmark.config import change, read_yaml, to_yaml
@@ -105,6 +107,7 @@ def test_settings_name_only_what_stands_in_the_tables():
     [
         (["model=finetuned"], "nothing to fine-tune"),
         (["model=gru"], "goes over the patches of a backbone"),
+        (["backbone.on=a", "model=knn", "backbone.patch_seconds=-1"], "backbone.patch_seconds: found -1.0, expected 0"),
         (["backbone.on=mn04_as"], "se_cnn learns from the waveform and stands on nothing"),
     ],
 )
@@ -126,3 +129,11 @@ def test_a_head_is_named_after_its_backbone(tmp_path):
 def test_the_longest_clip_can_be_the_window():
     config = resolve(defaults_for([32000], [1.0, 7.31]), DataConfig(), None, ["window.seconds=longest"], 7.31)
     assert (config.window.seconds, config.window.hop_seconds) == (7.4, 3.7)
+
+
+def test_data_is_kept_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert DataConfig.at("t.csv", "wav", merge=False) == DataConfig(
+        str(tmp_path / "t.csv"), str(tmp_path / "wav"), merge=False
+    )
+    assert DataConfig.at(Path("t.csv")).audio_dir is None

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from earmark import audio
+from earmark.audio.cache import Cache
 from earmark.config import to_yaml
 from earmark.data.leakage import hash_contents
 from earmark.data.manifest import Manifest
 from earmark.data.seen import sketch
-from earmark.errors import ManifestError
+from earmark.errors import ManifestError, TaggerFileError
 from earmark.flows.run_config import FINETUNED, BackboneConfig, RunConfig
-from earmark.flows.source_audit import audit_source, refuse_seen
+from earmark.flows.source_audit import audit_all, audit_source, refuse_seen
 from earmark.flows.split import listen
 from earmark.run import Run, write_text
+from earmark.tagger.home import converted
 from earmark.tagger.metadata import TaggerMetadata
 
 RATE = 16000
@@ -134,6 +136,36 @@ def test_what_the_source_itself_was_started_from_counts(old, tmp_path):
     assert leak.sides == (str(old.folder), "fold 0")
 
 
+def test_an_ancestor_that_is_gone_is_said_and_stops_nothing(old, tmp_path, caplog):
+    names = make_sounds(tmp_path / "middle", range(20, 24))
+    manifest = Manifest.build(tmp_path / "middle", names, labels(4))
+    middle = write_run(tmp_path / "runs" / "middle", manifest, on=str(old.folder))
+    shutil.rmtree(old.folder)
+    mine = new_data(tmp_path / "new")
+    shutil.copy(tmp_path / "middle" / "21.wav", tmp_path / "new" / "10.wav")
+    [leak] = audited(middle.folder, mine)
+    assert leak.clip_ids[-1] == "10.wav"
+    assert f"{middle.folder}: what it was started from is gone and cannot be compared" in caplog.text
+
+
+def test_a_source_that_is_gone_itself_is_an_error(tmp_path):
+    with pytest.raises(TaggerFileError, match="nowhere"):
+        audited(tmp_path / "nowhere", new_data(tmp_path / "new", range(10, 12), folds=[0, 1]))
+    with pytest.raises(TaggerFileError, match="nowhere: is neither a file nor a pretrained tagger"):
+        audited("nowhere", new_data(tmp_path / "new", range(10, 12), folds=[0, 1]))
+
+
+def test_a_test_split_is_held_out_too(old, tmp_path):
+    manifest = new_data(tmp_path / "new", splits=["test", "train", "train", "train", "train", "train"])
+    manifest = manifest.with_folds(np.array([-1, 0, 1, 0, 1, -1]))
+    shutil.copy(tmp_path / "old" / "3.wav", tmp_path / "new" / "10.wav")
+    shutil.copy(tmp_path / "old" / "4.wav", tmp_path / "new" / "11.wav")
+    shutil.copy(tmp_path / "old" / "5.wav", tmp_path / "new" / "15.wav")  # which is only trained on
+    tested, held_out = sorted(audited(old.folder, manifest), key=lambda leak: leak.clip_ids[-1])
+    assert (tested.clip_ids[-1], tested.sides) == ("10.wav", (str(old.folder), "test"))
+    assert (held_out.clip_ids[-1], held_out.sides) == ("11.wav", (str(old.folder), "fold 0"))
+
+
 def tagger_at(path: Path, manifest: Manifest, monkeypatch) -> Path:
     """A tagger file that knows the digests of what it was trained on."""
     metadata = TaggerMetadata(
@@ -177,6 +209,49 @@ def test_clips_that_are_gone_are_known_by_digest(old, tmp_path, monkeypatch):
     (tmp_path / "old" / "3.wav").unlink()
     [leak] = audited(old.folder, manifest)
     assert (leak.kind, leak.clip_ids[-1]) == ("content", "10.wav")
+
+
+def test_a_tagger_file_in_a_runs_folder_that_is_not_the_runs_is_known_by_digest(old, tmp_path, monkeypatch):
+    manifest = new_data(tmp_path / "new")
+    shutil.copy(tmp_path / "old" / "3.wav", tmp_path / "new" / "10.wav")
+    others = Manifest.build(tmp_path / "new", ["12.wav"], [("a",)])
+    tagger = tagger_at(old.folder / "guest.tagger.onnx", others, monkeypatch)
+    [leak] = audited(tagger, manifest)
+    assert leak.clip_ids == (str(tagger), "12.wav")
+
+
+def test_a_name_in_the_home_folder_goes_before_a_runs_folder(old, tmp_path, monkeypatch):
+    manifest = new_data(tmp_path / "new")
+    shutil.copy(tmp_path / "old" / "3.wav", tmp_path / "new" / "10.wav")
+    monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(old.folder.parent)
+    [leak] = audited("before", manifest)
+    assert leak.clip_ids == ("before: 3.wav", "10.wav")
+    tagger_at(converted("before"), Manifest.build(tmp_path / "new", ["12.wav"], [("a",)]), monkeypatch)
+    [leak] = audited("before", manifest)
+    assert leak.clip_ids == ("before", "12.wav")
+
+
+def test_a_home_tagger_that_is_a_link_to_a_runs_is_that_run(old, tmp_path, monkeypatch):
+    monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "home"))
+    theirs = Manifest.build(tmp_path / "old", ["0.wav"], [("a",)])
+    converted("linked").parent.mkdir(parents=True)
+    converted("linked").symlink_to(tagger_at(old.tagger, theirs, monkeypatch))
+    manifest = new_data(tmp_path / "new")
+    audio.write(tmp_path / "new" / "12.wav", 0.5 * melody(2)[RATE // 3 :], RATE)
+    assert [leak.kind for leak in audited("linked", manifest)] == ["recording"]
+
+
+def test_all_sources_are_asked_once_and_stop_what_is_not_allowed(old, tmp_path, monkeypatch):
+    manifest = new_data(tmp_path / "new")
+    shutil.copy(tmp_path / "old" / "3.wav", tmp_path / "new" / "10.wav")
+    cache, name = Cache(tmp_path / "cache"), str(old.folder)
+    monkeypatch.chdir(old.folder.parent)
+    with pytest.raises(ManifestError, match=f"{name}: was trained on sounds that are held out here"):
+        audit_all(["mn04_as", name], manifest, cache, allow_leak=False)
+    assert len(audit_all([name, name], manifest, cache, allow_leak=True)) == 1
+    assert audit_all(["before", "mn04_as"], manifest, cache, allow_leak=False, audited=name) == []
+    assert audit_all([], manifest, cache, allow_leak=False) == []
 
 
 @pytest.mark.parametrize("source", ["mn04_as", "hf:facebook/wav2vec2-base"])

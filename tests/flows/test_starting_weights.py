@@ -30,7 +30,7 @@ from earmark.models.pretrained.networks import EFFICIENTAT, build_pretrained, th
 from earmark.models.pretrained.weights import find_weights
 from earmark.run import REFIT, Run, to_json, write_text
 from earmark.tagger import load_tagger
-from earmark.tagger.home import weights_folder
+from earmark.tagger.home import converted, weights_folder
 from earmark.training.module import OptimConfig
 from earmark.training.unfreezing import depth_groups
 
@@ -168,9 +168,34 @@ def test_what_cannot_be_trained_on_is_refused(on, message):
 
 
 def test_a_run_without_a_network_is_refused(copy):
-    write_text(copy.config, copy.config.read_text("utf-8").replace("model: tiny_cnn", "model: forest"))
+    write_text(copy.config, to_yaml(dataclasses.replace(settings_of(copy), model="forest", model_options={})))
     with pytest.raises(ConfigError, match="its model is 'forest', which is no network"):
         find_start(str(copy.folder))
+
+
+def test_a_name_in_the_home_folder_goes_before_a_folder_of_that_name(copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert find_start("copy").labels == LABELS
+    converted("copy").parent.mkdir(parents=True)
+    converted("copy").write_bytes(trained_file(copy))
+    with pytest.raises(ConfigError, match="a tagger file can be listened through, not trained on"):
+        find_start("copy")
+    assert find_start(str(copy.folder)).labels == LABELS
+
+
+def trained_file(run: Run) -> bytes:
+    return run.fold(REFIT, settings_of(run).model).tagger.read_bytes()
+
+
+def test_a_run_whose_own_start_is_gone_says_so(trained, copy, tmp_path):
+    child = Run(tmp_path / "child")
+    shutil.copytree(copy.folder, child.folder)
+    write_text(child.config, to_yaml(finetuning(copy.folder, settings_of(copy))))
+    shutil.rmtree(copy.folder)
+    config = finetuning(child.folder, settings_of(trained.run))
+    with pytest.raises(RunError, match=r"copy: the run is gone, and a network that was fine-tuned from it can only"):
+        starting_net(config, LABELS)
 
 
 def test_dropout_can_be_set_and_nothing_else(trained):
@@ -197,25 +222,29 @@ def manifest(trained) -> Manifest:
     return trained.manifest
 
 
-def test_new_classes_start_at_their_frequencies_beside_those_that_are_kept(trained, manifest, cache_folder):
+@pytest.mark.parametrize("kept", [[], ["low"], ["low", "noise"]])
+def test_what_of_a_head_is_new_is_fitted_to_the_clips_and_the_rest_says_what_it_said(
+    trained, manifest, cache_folder, kept
+):
     config = settings_of(trained.run)
     net, _ = starting_net(finetuning(trained.run.folder, config), LABELS)
-    bias = net.head.last.bias.detach().clone()
-    start_head(net, ["low"], manifest, config.framing, Cache(cache_folder))
-    assert net.head.last.bias[1] == bias[1]
-    assert net.head.last.bias[[0, 2]].tolist() == pytest.approx([np.log(1 / 3)] * 2)
-
-
-def test_a_head_that_is_all_new_is_fitted_to_the_clips(trained, manifest, cache_folder):
-    config = settings_of(trained.run)
-    net, _ = starting_net(finetuning(trained.run.folder, config), LABELS)
-    change_head(net, (), LABELS)
-    start_head(net, [], manifest, config.framing, Cache(cache_folder))
+    change_head(net, [label if label in kept else "" for label in LABELS], LABELS)
+    with torch.no_grad():
+        before = net.eval()(sound(config))
+    start_head(net, kept, manifest, config.framing, Cache(cache_folder))
+    with torch.no_grad():
+        after = net.eval()(sound(config))
+    assert [label for row, label in enumerate(LABELS) if torch.equal(before[:, row], after[:, row])] == kept
     audio = Experiment(trained.run, config, manifest, Cache(cache_folder)).audio(manifest)
     windows = np.stack([config.framing.cut(audio[clip])[0] for clip in range(len(audio))])
     with torch.no_grad():
         answers = net.eval()(torch.from_numpy(windows)).argmax(dim=1).numpy()
     assert (answers == manifest.targets().argmax(axis=1)).mean() > 0.85
+
+
+def test_a_head_that_is_kept_whole_is_not_heard_for(trained, manifest, monkeypatch):
+    monkeypatch.delattr("earmark.flows.starting_weights.fit_last_layer")
+    start_head(None, LABELS, manifest, None, None)
 
 
 @pytest.fixture
@@ -245,7 +274,9 @@ def test_a_stop_changes_nothing_and_what_it_started_from_is_not_heard_again(fold
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_finetuned_run_exports_and_can_be_gone_on_from(folds, manifest):
+def test_a_finetuned_run_exports_and_can_be_gone_on_from(trained, folds, manifest):
+    shipped = trained.run.fold(REFIT, settings_of(trained.run).model).tagger
+    trained.run.tagger.write_bytes(shipped.read_bytes())
     made = folds("made")
     run, config = made.experiment.run, made.experiment.config
     folder = run.fold(0, FINETUNED)

@@ -184,6 +184,8 @@ def test_a_folder_with_other_rows_is_refused(trained):
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(train, folders, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="thesis.txt: is a file, and a run is a folder"):
+        train(folders, tmp_path / "thesis.txt")
     with pytest.raises(RunError, match="is not empty and holds no run"):
         train(folders, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from earmark.audio.cache import Cache
 from earmark.baselines import BASELINES, SEQUENCE_HEADS
+from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.errors import ConfigError
 from earmark.evaluation import Scorecard
@@ -131,3 +133,22 @@ def test_inner_folds_are_the_other_folds_or_are_drawn_in_whole_groups(experiment
     lone = lone.with_groups([f"g{number // 2}" for number in range(len(lone))])
     parts = inner_parts(lone, 0)
     assert all(len(set(parts[lone.groups == group])) == 1 for group in set(lone.groups))
+
+
+def test_a_class_of_one_recording_does_not_undo_the_inner_folds_of_the_others(experiment):
+    lone = experiment.manifest.select(np.flatnonzero(experiment.manifest.folds == 1))
+    rare = lone.present()[:, 0] > 0
+    lone = lone.with_groups(np.where(rare, "one recording", "").tolist())
+    parts = inner_parts(lone, 0)
+    assert set(parts[rare]) == {-1}
+    assert len(set(parts[~rare])) > 1
+
+
+def test_copies_of_one_file_are_held_out_together(experiment, tmp_path):
+    names = [f"{number}.wav" for number in range(12)]
+    for number, name in enumerate(names):  # each file of the first six has a copy among the last
+        shutil.copy(experiment.manifest.files[number % 6], tmp_path / name)
+    labels = [("a",) if number % 2 else ("b",) for number in range(12)]
+    parts = inner_parts(Manifest.build(tmp_path, names, labels), 0)
+    np.testing.assert_array_equal(parts[:6], parts[6:])
+    assert len(set(parts)) > 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from earmark.errors import MissingExtraError
-from earmark.tagger import Clip
+from earmark.tagger import Clip, vector_index
 from earmark.tagger.embed import Embeddings
 from earmark.tagger.nearest import nearest, similar
 from earmark.tagger.vector_index import VectorIndex
@@ -90,6 +90,46 @@ def test_it_is_made_once_and_anew_when_the_file_is_newer_or_the_index_damaged(fi
     first.path.write_bytes(b"no index")
     [rows] = VectorIndex(file, vectors(3, 100)).search(vectors(3, 100)[:1], 1)
     assert rows == [0]
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_gets_an_index_of_its_own(file):
+    first = VectorIndex(file, vectors())
+    status = file.stat()
+    file.write_bytes(b"VECTORS")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other = vectors(5)
+    queries = other[:3]
+    assert [rows[0] for rows in first.search(queries, 1)] != [0, 1, 2]
+    assert [rows[0] for rows in VectorIndex(file, other).search(queries, 1)] == [0, 1, 2]
+    os.utime(file, (1, 1))  # an older file is another one as well
+    assert [rows[0] for rows in VectorIndex(file, vectors()).search(vectors()[:3], 1)] == [0, 1, 2]
+
+
+def test_an_index_that_was_not_vouched_for_before_a_kill_is_made_anew(file, monkeypatch):
+    VectorIndex(file, vectors())
+    status = file.stat()
+    file.write_bytes(b"VECTORS")
+    monkeypatch.setattr(vector_index, "write_json", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        VectorIndex(file, vectors(5))
+    monkeypatch.undo()
+    file.write_bytes(b"vectors")  # the first one again
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [rows[0] for rows in VectorIndex(file, vectors()).search(vectors()[:3], 1)] == [0, 1, 2]
+
+
+def test_of_a_large_file_pieces_are_hashed_the_last_among_them(file, monkeypatch):
+    monkeypatch.setattr(vector_index, "SAMPLED_BYTES", 8)
+    content = bytearray(100_000)
+    for position, differs in ((0, True), (7, True), (99_999, True), (8, False)):
+        file.write_bytes(content)
+        os.utime(file, (1, 1))
+        before = vector_index._fingerprint(file)
+        changed = content.copy()
+        changed[position] = 1
+        file.write_bytes(changed)
+        os.utime(file, (1, 1))
+        assert (vector_index._fingerprint(file) != before) == differs
 
 
 def test_it_needs_its_package(file, monkeypatch):

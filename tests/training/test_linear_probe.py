@@ -93,3 +93,14 @@ def test_a_feature_that_never_moves_harms_nothing(net, tones, cache):
     fit_last_layer(net, tones, WHOLE, cache)
     assert net.head.last.weight.isfinite().all()
     assert net.head.last.bias.isfinite().all()
+
+
+def test_new_classes_are_fitted_beside_those_that_are_kept(net, tones, cache):
+    """Of a softmax the kept logits may stand anywhere: the new ones have to be on their level."""
+    with torch.no_grad():
+        net.head.last.bias += 20.0
+    given = net.head.last.weight[1].clone(), net.head.last.bias[1].clone()
+    fit_last_layer(net, tones, WHOLE, cache, kept=[1])
+    assert torch.equal(net.head.last.weight[1], given[0]) and torch.equal(net.head.last.bias[1], given[1])
+    found = scores(net, windows(tones, cache))
+    np.testing.assert_allclose(found.mean(axis=0)[[0, 2]], tones.targets().mean(axis=0)[[0, 2]], atol=0.02)

@@ -11,12 +11,13 @@ import onnx
 
 from earmark.baselines import BASELINES
 from earmark.baselines.classifier import Classifier, Examples
-from earmark.baselines.inner import clip_score, inner_folds
+from earmark.baselines.inner import brier, clip_score, inner_folds
+from earmark.baselines.nearest import MAX_BYTES
 from earmark.errors import ConfigError
 from earmark.lookup import lookup
 
 CANDIDATES = ("logistic", "svm", "knn", "mlp")
-MIN_GAIN = 0.002  # of the inner score, for which another one is carried along
+CARRIES = "knn"  # all its embeddings, of which a file holds MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,15 @@ class ChosenClassifier:
 
 
 def fit_choice(examples: Examples, *, seed: int, candidates: Sequence[str] = CANDIDATES) -> ChosenClassifier:
-    """Fit every candidate and take the one with the best clips (accuracy, or lwlrap) on the inner folds.
+    """Fit every candidate and take the one whose scores on the inner folds lie nearest to the targets (Brier score).
 
-    Others join it one by one, the most useful first, while the mean of their scores gains there. A candidate's
-    inner scores are those by which it set its own penalty, number of neighbours or epochs, so each is a little
-    flattered, and all alike; the run's own held-out clips have no part in it. The first of equals is taken, and the
-    first of all where there is but one inner fold.
+    Others join it one by one, the most useful first, while that of their mean falls: it tells more of a few hundred
+    clips than how many of them are right. A candidate's inner scores are those by which it set its own penalty, number
+    of neighbours or epochs, so each is a little flattered, and all alike; the run's own held-out clips have no part in
+    it. The first of equals is taken, and the first of all where there is but one inner fold.
+
+    Embeddings of more than half of what a file holds leave the nearest neighbours out: those of all clips, on which the
+    last fit of a run is made, may be twice those of a fold.
 
     Args:
         candidates: names in BASELINES, the preferred first.
@@ -69,28 +73,38 @@ def fit_choice(examples: Examples, *, seed: int, candidates: Sequence[str] = CAN
     if not candidates or "choice" in candidates:
         raise ConfigError("choice: candidates must be classifiers other than choice itself. Name at least one.")
     fits = {name: lookup(BASELINES, name, "classifier") for name in candidates}
+    facts: dict[str, Any] = {}
+    if CARRIES in candidates and len(candidates) > 1 and 2 * examples.features.nbytes > MAX_BYTES:
+        candidates = [name for name in candidates if name != CARRIES]
+        facts["left_out"] = f"{CARRIES}: {examples.features.nbytes / 1e9:.1f} GB of embeddings are near a file's limit"
     if not inner_folds(examples):
         name = candidates[0]
         taken = fits[name](examples, seed=seed)
-        return ChosenClassifier((taken,), {"taken": name, **taken.facts}, np.full_like(examples.targets, np.nan))
-    fitted = {name: fit(examples, seed=seed) for name, fit in fits.items()}
+        facts = {"taken": name, **facts, **taken.facts}
+        return ChosenClassifier((taken,), facts, np.full_like(examples.targets, np.nan))
+    fitted = {name: fits[name](examples, seed=seed) for name in candidates}
     held_out = {name: _held_out(examples, seed, fits[name], fitted[name]) for name in candidates}
     compared = np.logical_and.reduce([np.isfinite(found).all(axis=1) for found in held_out.values()])
     known = examples.select(compared)
 
-    def score(names: Sequence[str]) -> float:
-        return float(np.nan_to_num(clip_score(known, _mean([held_out[name][compared] for name in names]))))
+    def scores(names: Sequence[str]) -> np.ndarray:
+        return _mean([held_out[name][compared] for name in names])
 
-    inner_scores = {name: round(score([name]), 4) for name in candidates}
-    names = [max(candidates, key=lambda name: score([name]))]
+    def loss(names: Sequence[str]) -> float:
+        return brier(known, scores(names))
+
+    inner_scores = {name: round(clip_score(known, scores([name])), 4) for name in candidates}
+    names = [min(candidates, key=lambda name: loss([name]))]
     while others := [name for name in candidates if name not in names]:
-        best = max(others, key=lambda name: score([*names, name]))
-        if score([*names, best]) < score(names) + MIN_GAIN:
+        best = min(others, key=lambda name: loss([*names, name]))
+        if loss([*names, best]) >= loss(names):
             break
         names.append(best)
-    facts = {"taken": names[0], "inner_scores": inner_scores, **fitted[names[0]].facts}
-    if len(names) > 1:
-        facts = {"taken": names, "inner_scores": inner_scores, "inner_score_of_mean": round(score(names), 4)}
+    if len(names) == 1:
+        facts = {"taken": names[0], "inner_scores": inner_scores, **facts, **fitted[names[0]].facts}
+    else:
+        of_mean = round(clip_score(known, scores(names)), 4)
+        facts = {"taken": names, "inner_scores": inner_scores, "inner_score_of_mean": of_mean, **facts}
         facts |= {name: dict(fitted[name].facts) for name in names}
     return ChosenClassifier(tuple(fitted[name] for name in names), facts, _mean([held_out[name] for name in names]))
 

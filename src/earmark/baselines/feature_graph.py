@@ -75,7 +75,7 @@ class FeatureGraph:
     def _of_clip(self, audio: ClipAudio, cache: Cache, output: str, number: int) -> np.ndarray:
         """Features (windows, …) of one clip, from the cache or into it."""
         clip = audio.clips[number]
-        region = "" if not clip.start and clip.end is None else f"-{clip.start:g}-{clip.end}"
+        region = "" if not clip.start and clip.end is None else f"-{clip.start}-{clip.end}"  # to the last digit
 
         def compute() -> np.ndarray:
             pieces = self.framing.pieces(audio[number], WINDOWS_AT_ONCE)

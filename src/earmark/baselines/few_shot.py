@@ -10,7 +10,8 @@ import numpy as np
 
 from earmark.baselines.classifier import Classifier, Examples
 from earmark.baselines.feature_graph import WindowFeatures
-from earmark.baselines.inner import NEVER_HELD_OUT
+from earmark.baselines.inner import NEVER_HELD_OUT, draw_parts
+from earmark.data.manifest import PRESENT
 from earmark.errors import ConfigError
 from earmark.evaluation.bootstrap import Interval, draw, resampled_values, summarise
 from earmark.evaluation.compare import Comparison
@@ -18,7 +19,6 @@ from earmark.evaluation.scorecard import primary_metric
 
 INNER_PARTS = 3
 N_RESAMPLES = 1000
-PRESENT = 0.5
 
 FitHead = Callable[..., Classifier]
 
@@ -161,7 +161,8 @@ def few_shot(
         held_out = clips.folds == fold
         for k, positions in chosen.items():
             sizes[k].append(len(positions))
-            parts = inner_parts(clips, positions)
+            parts = np.full(len(clips), NEVER_HELD_OUT)
+            parts[positions] = draw_parts(clips.groups[positions], clips.holds[positions, :-1], INNER_PARTS, seed)
             for name, values in features.items():
                 classifier = fit(examples_of(clips, values, positions, parts), seed=seed)
                 _score(classifier, values, held_out, scores[name, k][number])
@@ -242,28 +243,6 @@ def _nested(holds: np.ndarray, order: np.ndarray, shots: Sequence[int]) -> dict[
         if wanted in shots:
             found[wanted] = np.sort(np.array(chosen, dtype=np.int64))
     return found
-
-
-def inner_parts(clips: LabelledClips, positions: np.ndarray) -> np.ndarray:
-    """Inner folds (clips,) of the clips drawn, -1 of all others: whole groups, dealt out class by class.
-
-    What a class shows in one group alone is never held out, for then nothing would be left to learn it from.
-    """
-    parts = np.full(len(clips), NEVER_HELD_OUT)
-    names, owner = np.unique(clips.groups[positions].astype(str), return_inverse=True)
-    shows = np.zeros((len(names), clips.holds.shape[1]), dtype=bool)
-    np.logical_or.at(shows, owner, clips.holds[positions])
-    rarity = shows.sum(axis=0)
-    of_group = np.full(len(names), NEVER_HELD_OUT)
-    for column in np.argsort(rarity, kind="stable"):
-        if rarity[column] > 1:
-            free = np.flatnonzero(shows[:, column] & (of_group < 0))
-            lone = shows[free][:, rarity == 1].any(axis=1)
-            free = free[~lone]
-            begin = int((shows[:, column] & (of_group >= 0)).sum())
-            of_group[free] = (begin + np.arange(len(free))) % INNER_PARTS
-    parts[positions] = of_group[owner]
-    return parts
 
 
 def examples_of(clips: LabelledClips, features: WindowFeatures, positions: np.ndarray, parts: np.ndarray) -> Examples:

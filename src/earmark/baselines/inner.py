@@ -54,6 +54,40 @@ def inner_folds(examples: Examples) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(training, held) for training, held in folds if known[training].any() and known[held].any()]
 
 
+def draw_parts(groups: np.ndarray, present: np.ndarray, n_parts: int, seed: int = 0) -> np.ndarray:
+    """Inner folds (clips,) int64 for clips that have none: whole groups, dealt out class by class, the rarest first.
+
+    A group goes where its class has the fewest clips so far, so that what two groups show stands in two folds. What one
+    group alone shows is never held out, for then nothing would be left to learn it from.
+
+    Args:
+        groups: (clips,) names of what must not straddle folds.
+        present: (clips, classes), which clips show which class; those that show none count as one class more.
+        n_parts: how many folds, at most.
+        seed: of the order in which groups of one size are dealt.
+
+    >>> draw_parts(np.array(list("abcddef")), np.array([[1, 0, 0]] * 4 + [[0, 1, 0]] * 2 + [[0, 0, 1]]), 2).tolist()
+    [0, 1, 1, 0, 0, 1, -1]
+    """
+    names, owner = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    holds = np.column_stack([present > 0, ~(present > 0).any(axis=1)])
+    n_clips = np.zeros((len(names), holds.shape[1]), dtype=np.int64)  # of each class in each group
+    np.add.at(n_clips, owner, holds)
+    shows = n_clips > 0
+    rarity = shows.sum(axis=0)
+    lone = shows[:, rarity == 1].any(axis=1)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-np.bincount(owner, minlength=len(names))[order], kind="stable")]
+    part_of = np.full(len(names), NEVER_HELD_OUT)
+    filled = np.zeros((n_parts, holds.shape[1]), dtype=np.int64)
+    for column in np.argsort(rarity, kind="stable"):
+        for group in order[shows[order, column] & ~lone[order] & (part_of[order] == NEVER_HELD_OUT)]:
+            part = np.lexsort((filled.sum(axis=1), filled[:, column]))[0]
+            part_of[group] = part
+            filled[part] += n_clips[group]
+    return part_of[owner]
+
+
 def choose(
     examples: Examples,
     settings: Sequence[Any],

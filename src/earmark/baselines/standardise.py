@@ -11,6 +11,7 @@ from earmark.baselines.classifier import Examples
 
 FARTHEST = 10.0  # standard deviations; a feature beyond counts as this far, lest one stray value decide alone
 CONSTANT = 1e-6  # a deviation of this share of the mean is rounding
+SMALLEST = float(np.finfo(np.float32).tiny)  # deviation whose inverse float32 can hold
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,6 @@ def standardisation(examples: Examples) -> Standardisation:
     values = examples.features.astype(np.float64)
     mean = np.average(values, axis=0, weights=weights)
     deviation = np.sqrt(np.average(np.square(values - mean), axis=0, weights=weights))
-    varies = deviation > CONSTANT * np.abs(mean)
+    varies = deviation > np.maximum(CONSTANT * np.abs(mean), SMALLEST)
     scale = np.divide(1.0, deviation, out=np.zeros_like(mean), where=varies)
     return Standardisation(np.where(varies, mean, 0.0).astype(np.float32), scale.astype(np.float32))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.tree._tree import Tree as SklearnTree
@@ -139,7 +138,7 @@ def fit_forest(examples: Examples, *, seed: int) -> MeanOfTrees:
         max_features="sqrt",
         max_leaf_nodes=most_leaves if most_leaves < len(examples) else None,
         random_state=seed,
-        n_jobs=torch.get_num_threads(),  # one in a worker that has neighbours
+        n_jobs=-1,  # threads of joblib, which do not spin
     )
     _grow(forest, examples)
     unheld = np.full(examples.targets.shape, np.nan, np.float32)

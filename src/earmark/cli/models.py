@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 MEGABYTE = 1_000_000
 HEADER = ("name", "family", "parameters", "classes", "rate", "window", "size", "mAP", "licence", "verified", "here")
 # What of `models get` is for what: anything else stands in the way of a mistake.
-ADOPTION = ("name", "window", "hop")
+ADOPTION = ("name", "window", "hop", "replace")
 OPTIONS = {
-    "onnx:": (*ADOPTION, "rate", "input", "output", "axis", "scores", "labels"),
+    "onnx:": (*ADOPTION, "rate", "input", "output", "axis", "scores", "labels", "one-label"),
     "hf:": (*ADOPTION, "layer"),
     "": ("from",),
 }
@@ -81,7 +81,13 @@ def get_model(
     labels: Annotated[
         Path | None, typer.Option(help="Class names, one a line or a table with display_name; without, it only embeds.")
     ] = None,
+    one_label: Annotated[
+        bool, typer.Option("--one-label", help="Exactly one of --labels holds: logits become scores by a softmax.")
+    ] = False,
     layer: Annotated[int | None, typer.Option(min=1, help="Layer of ID to embed with; default the last.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of another adopted model of that name.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was got as JSON.")] = False,
 ) -> None:
     """Make a pretrained network a tagger that needs no torch: download it, take a copy, or adopt any other model.
@@ -103,6 +109,7 @@ def get_model(
     kind = next(prefix for prefix in OPTIONS if name.startswith(prefix))
     told = {"from": local, "name": called, "rate": rate, "window": window, "hop": hop, "input": input}
     told |= {"output": output, "axis": axis, "scores": scores, "labels": labels, "layer": layer}
+    told |= {"one-label": one_label or None, "replace": replace or None}
     told = {option: value for option, value in told.items() if value is not None}
     _refuse(kind, told, name)
     if kind == "":
@@ -200,10 +207,12 @@ def _adopt(kind: str, source: str, told: dict[str, Any]) -> Path:
     if kind == "hf:":
         from earmark.flows.adopt_hf import adopt_hf
 
-        return adopt_hf(kind + source, told["name"], told.get("window"), told.get("hop"), layer=told.get("layer"))
+        named = {"layer": told.get("layer"), "replaces": "replace" in told}
+        return adopt_hf(kind + source, told["name"], told.get("window"), told.get("hop"), **named)
     from earmark.flows.adopt import adopt_onnx
 
     named = {option: told[option] for option in ("input", "output", "axis", "scores", "labels") if option in told}
+    named |= {"one_label": "one-label" in told, "replaces": "replace" in told}
     return adopt_onnx(Path(source), told["name"], told["rate"], told.get("window"), told.get("hop"), **named)
 
 

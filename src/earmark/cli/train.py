@@ -159,7 +159,9 @@ def show_trained(trained, as_json: bool) -> None:
         print_json(trained.scorecard.to_dict())
     else:
         print_scorecard(trained.scorecard)
-        output.print(f"\ntagger  {run.tagger}\nreport  {run.report}\ncard    {run.card}")
+        best = trained.scorecard.best
+        which = trained.model if best == trained.model else f"{trained.model}; {best} scored higher"
+        output.print(f"\ntagger  {run.tagger}  ({which})\nreport  {run.report}\ncard    {run.card}")
     if trained.n_failures:
         messages.print(f"{trained.n_failures} files could not be read and were left out: {run.failures}")
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -21,16 +21,32 @@ def sketch(manifest: Manifest, content_hashes: Mapping[str, str]) -> str:
     Args:
         content_hashes: of files by the manifest's path (`leakage.hash_contents`).
     """
-    digests = sorted({names[-1] for names in _digests(manifest, content_hashes)})[:MOST]
-    return base64.b64encode(b"".join(digests)).decode()
+    return _written({names[-1] for names in _digests(manifest, content_hashes)})
+
+
+def join(*kept: str) -> str:
+    """One sketch of several: of a tagger that was made from another, whose clips it knows too.
+
+    >>> join("AAAAAAAB", "", "AAAAAAAA")
+    'AAAAAAAAAAAAAAAB'
+    """
+    return _written(set().union(*map(_read, kept)))
 
 
 def seen(kept: str, manifest: Manifest, content_hashes: Mapping[str, str]) -> np.ndarray:
     """Which clips (clips,) bool stand in a sketch: the same region of the same content, or of a file that is there
     whole. Other regions of a file, and copies that are encoded anew, are not noticed."""
-    data = base64.b64decode(kept)
-    known = {data[first : first + DIGEST_BYTES] for first in range(0, len(data), DIGEST_BYTES)}
+    known = _read(kept)
     return np.array([not known.isdisjoint(names) for names in _digests(manifest, content_hashes)], dtype=bool)
+
+
+def _written(digests: Iterable[bytes]) -> str:
+    return base64.b64encode(b"".join(sorted(digests)[:MOST])).decode()
+
+
+def _read(kept: str) -> set[bytes]:
+    data = base64.b64decode(kept)
+    return {data[first : first + DIGEST_BYTES] for first in range(0, len(data), DIGEST_BYTES)}
 
 
 def _digests(manifest: Manifest, content_hashes: Mapping[str, str]) -> Iterator[list[bytes]]:

@@ -1,4 +1,4 @@
-"""The mean of a few models' scores, its members picked so that no clip's score depends on its own labels."""
+"""The mean of a few models' scores, the members for a fold picked without the fold's labels."""
 
 from __future__ import annotations
 

@@ -70,7 +70,8 @@ def patch_graph(
         or maximum.
 
     Raises:
-        ConfigError: an output that the backbone does not have, or of no fixed width; a pool of no known name.
+        ConfigError: an output that the backbone does not have, that holds nothing, or more than a row of fixed width;
+            a pool of no known name.
     """
     if pool not in PATCH_POOLS:
         raise ConfigError(
@@ -136,12 +137,26 @@ def _choose(
                 f"'{name}' is not an output of the backbone (it gives {', '.join(given)}). Choose others."
             )
     chosen = [given[name] for name in outputs]
-    widths = [value.type.tensor_type.shape.dim[1].dim_value for value in chosen]
-    if not all(widths):
+    return chosen, [_width(name, value) for name, value in zip(outputs, chosen, strict=True)], model
+
+
+def _width(name: str, value: onnx.ValueInfoProto) -> int:
+    """How many numbers an output has for each window.
+
+    Raises:
+        ConfigError: none, any number, or more than one row.
+    """
+    lengths = value.type.tensor_type.shape.dim
+    if len(lengths) != 2:
+        shape = ", ".join(length.dim_param or str(length.dim_value) for length in lengths)
         raise ConfigError(
-            f"backbone: does not say how many numbers {outputs[widths.index(0)]} holds. Export it with a fixed width."
+            f"backbone: {name} is not one row of numbers per window (its shape is ({shape})). Choose another output."
         )
-    return chosen, widths, model
+    if lengths[1].HasField("dim_value") and not lengths[1].dim_value:
+        raise ConfigError(f"backbone: it only embeds, its {name} hold no numbers. Choose embedding.")
+    if not lengths[1].dim_value:
+        raise ConfigError(f"backbone: does not say how many numbers {name} holds. Export it with a fixed width.")
+    return lengths[1].dim_value
 
 
 def _logits(graph: onnx.GraphProto, scores: onnx.ValueInfoProto) -> onnx.ValueInfoProto:

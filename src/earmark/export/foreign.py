@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, inliner, version_converter
 
 from earmark.errors import TaggerFileError
 from earmark.export.backbone import Nodes, part
-from earmark.export.graph import IR_VERSION, ML_OPSET, OPSET, open_graph
+from earmark.export.graph import IR_VERSION, ML_OPSET, OPSET, every_node, open_graph
 from earmark.lookup import did_you_mean
 from earmark.tagger.onnx_backend import ORT_ERRORS, has_external_data
 
@@ -78,7 +78,7 @@ class Row:
 
     name: of the tensor. axes: those averaged over, of what one window gives, a batch of one included.
     width: length of the axis that stays; 1 where there is none. batched: whether its first axis is that of the batch.
-    squash: operator that makes it scores, or "".
+    squash: operator that makes it scores, "Sigmoid" or "Softmax", or "".
     """
 
     name: str
@@ -90,6 +90,9 @@ class Row:
     def of(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What it should give for windows whose arrays the original gave: (windows, width) float64."""
         rows = np.stack([np.asarray(array, np.float64).mean(axis=self.axes).reshape(self.width) for array in arrays])
+        if self.squash == "Softmax":
+            odds = np.exp(rows - rows.max(axis=1, keepdims=True))
+            return odds / odds.sum(axis=1, keepdims=True)
         return 1 / (1 + np.exp(-rows)) if self.squash else rows
 
     def append(self, add: Nodes, shape: list[int], output: str) -> None:
@@ -305,24 +308,26 @@ def _modern(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """
     model = inliner.inline_local_functions(model)
     foreign = {opset.domain for opset in model.opset_import} - set(DOMAINS)
-    used = sorted({f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain in foreign})
+    used = sorted({f"{node.domain}.{node.op_type}" for node in every_node(model.graph) if node.domain in foreign})
     if used:
         raise TaggerFileError(
             f"{path}: has operators that are not ONNX's own ({', '.join(used[:3])}). "
             "Export it without those of one runtime."
         )
-    versions = {opset.domain or "ai.onnx": opset.version for opset in model.opset_import}
+    versions = {opset.domain.removeprefix("ai.onnx"): opset.version for opset in model.opset_import}
+    version = versions.get("", OPSET)
+    learning = [helper.make_opsetid("ai.onnx.ml", versions[".ml"])] if ".ml" in versions else []
     del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", versions["ai.onnx"]))
+    model.opset_import.extend([helper.make_opsetid("", version), *learning])
     try:
-        converted = model if versions["ai.onnx"] == OPSET else version_converter.convert_version(model, OPSET)
-    except (RuntimeError, ValueError) as error:
+        converted = model if version == OPSET else version_converter.convert_version(model, OPSET)
+    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
         raise TaggerFileError(
-            f"{path}: its operator set {versions['ai.onnx']} cannot be brought to {OPSET} ({_first_line(error)}). "
+            f"{path}: its operator set {version} cannot be brought to {OPSET} ({_first_line(error)}). "
             f"Export it with opset {OPSET}."
         ) from error
-    if "ai.onnx.ml" in versions:
-        converted.opset_import.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
+    for opset in converted.opset_import:
+        opset.version = ML_OPSET if opset.domain == "ai.onnx.ml" else OPSET
     return converted
 
 

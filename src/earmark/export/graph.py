@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from earmark.tagger.metadata import METADATA_KEY, TaggerMetadata
 OPSET = 20
 ML_OPSET = 3
 IR_VERSION = 10  # what the oldest allowed ONNX Runtime loads
-TOLERANCE = 1e-4  # of scores, torch against the file
+TOLERANCE = 1e-4  # of scores, torch against the file; of embeddings by their largest number
 
 
 class ScoringGraph(nn.Module):
@@ -102,12 +103,21 @@ def stamp(model: onnx.ModelProto, metadata: TaggerMetadata) -> None:
     model.ir_version = IR_VERSION
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
-    if any(node.domain == "ai.onnx.ml" for node in model.graph.node):
+    if any(node.domain == "ai.onnx.ml" for node in every_node(model.graph)):
         model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", ML_OPSET))
     model.producer_name = "earmark"
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
     onnx.checker.check_model(model)
+
+
+def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Its nodes, and those inside its loops and branches."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from every_node(inner)
 
 
 @torch.no_grad()
@@ -127,20 +137,43 @@ def export_tagger(nets: list[TaggingNet], metadata: TaggerMetadata, path: Path, 
 
 
 def write_tagger(
-    model: onnx.ModelProto, metadata: TaggerMetadata, path: Path, windows: np.ndarray, expected: np.ndarray
+    model: onnx.ModelProto,
+    metadata: TaggerMetadata,
+    path: Path,
+    windows: np.ndarray,
+    expected: np.ndarray,
+    output: str = "scores",
 ) -> None:
-    """Stamp a graph and write it, whole or not at all, once ONNX Runtime gives the expected scores (n, classes).
+    """Stamp a graph and write it, whole or not at all, once ONNX Runtime gives the expected output (n, columns).
 
     Raises:
-        TaggerFileError: the scores differ by more than TOLERANCE.
+        TaggerFileError: the numbers differ by more than TOLERANCE.
     """
     stamp(model, metadata)
-    difference = float(np.abs(open_graph(model).run(["scores"], {"waveform": windows})[0] - expected).max())
-    if not difference <= TOLERANCE:
+    apart = difference(model, windows, {output: expected})
+    if apart > TOLERANCE:
         raise TaggerFileError(
-            f"{path}: the exported graph's scores differ from the trained model's by {difference:.2g} (at most "
-            f"{TOLERANCE:g} is allowed), so it is not written. This is a defect of Earmark: please report it."
+            f"{path}: the exported graph's {output} differ from the model's by {apart:.2g} (at most {TOLERANCE:g} is "
+            "allowed), so it is not written. This is a defect of Earmark: please report it."
         )
+    write_graph(model, path)
+
+
+def difference(model: onnx.ModelProto, windows: np.ndarray, expected: Mapping[str, np.ndarray]) -> float:
+    """How far what a graph gives is from what is expected of its outputs: the largest difference, of numbers above 1
+    by the largest; infinite where shapes differ or anything is not finite."""
+    largest = 0.0
+    for found, wanted in zip(
+        open_graph(model).run(list(expected), {"waveform": windows}), expected.values(), strict=True
+    ):
+        if found.shape != wanted.shape or not (np.isfinite(found).all() and np.isfinite(wanted).all()):
+            return np.inf
+        largest = max(largest, float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())))
+    return largest
+
+
+def write_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph, whole or not at all."""
     with write_atomically(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 

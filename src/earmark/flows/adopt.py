@@ -14,11 +14,12 @@ import onnx
 from earmark import __version__
 from earmark.errors import ConfigError, TaggerFileError
 from earmark.export.foreign import Foreign, Row, Source
-from earmark.export.graph import OPSET, TOLERANCE, open_graph, stamp
+from earmark.export.graph import OPSET, TOLERANCE, difference, stamp, write_graph
 from earmark.fetch.checksum import digest
 from earmark.flows.pretrained import probes
 from earmark.models.pretrained.weights import WEIGHTS
-from earmark.run import write_atomically
+from earmark.predictions import LEVELS
+from earmark.tagger import load_tagger
 from earmark.tagger.home import converted
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.onnx_backend import ORT_ERRORS
@@ -42,6 +43,8 @@ def adopt_onnx(
     axis: int | None = None,
     scores: str = "",
     labels: Path | None = None,
+    one_label: bool = False,
+    replaces: bool = False,
 ) -> Path:
     """Make a tagger file of the home folder from an ONNX graph that takes a waveform.
 
@@ -57,15 +60,20 @@ def adopt_onnx(
         scores: name of the tensor with the scores (or logits, if values lie outside [0, 1]) of `labels`; needed where
             several have their number.
         labels: file with class names, one a line, or a table with the column display_name. None: it only embeds.
+        one_label: exactly one of them holds: logits become scores by a softmax, not by sigmoids. Scores that sum to
+            1 are taken so unasked.
+        replaces: take the place of another tagger of that name.
 
     Returns:
         The tagger file.
 
     Raises:
-        ConfigError: the name cannot be one, or the window is needed.
+        ConfigError: the name cannot be one or is taken, the window is needed, or labels are.
         TaggerFileError: the graph cannot be used, or the file would not give what it gives.
     """
     check_name(name)
+    if one_label and not labels:
+        raise ConfigError("--one-label: says which of --labels hold at once, and there are none. Give them as well.")
     foreign = Foreign(file)
     source = foreign.source(input)
     n_samples, seconds = _window(foreign, source, sample_rate, window_seconds)
@@ -77,9 +85,9 @@ def adopt_onnx(
     expected = [rows[0].of(arrays)]
     excludes = False
     if names:
-        row, given = _scores_of(foreign, source, windows, len(names), scores)
+        row, given = _scores_of(foreign, source, windows, len(names), scores, one_label)
         rows, expected = [*rows, row], [*expected, given]
-        excludes = not row.squash and bool(np.all(abs(given.sum(axis=1) - 1) < SUM_TOLERANCE))
+        excludes = one_label or _sums_to_one(given)
     metadata = TaggerMetadata(
         name=name,
         labels=names,
@@ -87,16 +95,18 @@ def adopt_onnx(
         window_seconds=seconds,
         hop_seconds=hop_seconds or seconds,
         multi_label=not excludes,
+        thresholds=dict.fromkeys(LEVELS, (0.0,) * len(names)) if excludes else {},  # one is always the best
         trained_on={
             "adopted": file.name,
             "sha256": digest(file, "sha256"),
             "input": str(source.port),
             "embedding": _told(foreign, rows[0], arrays[0]),
-            **(_told_of_scores(rows[1]) if names else {}),
+            **(_told_of_scores(rows[1], excludes) if names else {}),
         },
         versions={"earmark": __version__, "onnx": onnx.__version__},
         licences=(f"unknown: ask whoever published {file.name}",),
     )
+    check_free(metadata, replaces)
     log.info("%s: hears %s, embeds by %s", name, source.port, metadata.trained_on["embedding"])
     _write(foreign, source, n_samples, rows, windows, expected, metadata)
     return converted(name)
@@ -112,6 +122,27 @@ def check_name(name: str) -> None:
         raise ConfigError(f"--name '{name}': a name has letters, digits, '.', '_' and '-' only. Choose another.")
     if name in WEIGHTS:
         raise ConfigError(f"--name {name}: is the name of a published network. Choose another.")
+
+
+def check_free(metadata: TaggerMetadata, replaces: bool) -> None:
+    """Refuse to put an adopted tagger in the place of another: one that is made of something else, or otherwise.
+
+    Raises:
+        ConfigError: there is one of its name, and it must not be replaced.
+    """
+    path = converted(metadata.name)
+    if replaces or not path.is_file():
+        return
+    try:
+        there = load_tagger(path).metadata
+    except TaggerFileError:
+        there = None
+    if there is None or replace(there, versions={}) != replace(metadata, versions={}):
+        made_of = there.trained_on.get("adopted", "something else") if there else "a file that cannot be opened"
+        raise ConfigError(
+            f"--name {metadata.name}: is taken by a tagger that differs from this one ({path}, made of {made_of}). "
+            "Choose another name, or put this one in its place with --replace."
+        )
 
 
 def _window(foreign: Foreign, source: Source, sample_rate: int, seconds: float | None) -> tuple[int, float]:
@@ -155,9 +186,10 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 
 def _scores_of(
-    foreign: Foreign, source: Source, windows: np.ndarray, n_classes: int, name: str
+    foreign: Foreign, source: Source, windows: np.ndarray, n_classes: int, name: str, one_label: bool
 ) -> tuple[Row, np.ndarray]:
-    """The output with a score per class, squashed where it leaves [0, 1], and what it gives for the windows.
+    """The output with a score per class, and what it gives for the windows: squashed where it leaves [0, 1], or where
+    one label is to hold and it does not sum to 1.
 
     Raises:
         TaggerFileError: none has so many numbers, or several do.
@@ -169,8 +201,8 @@ def _scores_of(
         widths.append(f"{each}: {row.width}")
         if row.width == n_classes:
             values = row.of(arrays)
-            if values.min() < 0 or values.max() > 1:
-                row = replace(row, squash="Sigmoid")
+            if values.min() < 0 or values.max() > 1 or (one_label and not _sums_to_one(values)):
+                row = replace(row, squash="Softmax" if one_label else "Sigmoid")
             found.append((row, row.of(arrays)))
     if len(found) != 1:
         raise TaggerFileError(
@@ -180,11 +212,9 @@ def _scores_of(
     return found[0]
 
 
-def _apart(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, of large numbers by their size; infinite of other shapes and of what is not finite."""
-    if found.shape != expected.shape or not (np.isfinite(found).all() and np.isfinite(expected).all()):
-        return np.inf
-    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+def _sums_to_one(scores: np.ndarray) -> bool:
+    """Whether scores (windows, classes) exclude one another; those of sigmoids may do so where there is one class."""
+    return scores.shape[1] > 1 and bool(np.all(abs(scores.sum(axis=1) - 1) < SUM_TOLERANCE))
 
 
 def _told(foreign: Foreign, row: Row, array: np.ndarray) -> str:
@@ -194,9 +224,10 @@ def _told(foreign: Foreign, row: Row, array: np.ndarray) -> str:
     return f"{shape}" + (f", mean over axis {' and '.join(map(str, row.axes))}" if row.axes else "")
 
 
-def _told_of_scores(row: Row) -> dict[str, str]:
-    squashed = ", sigmoid of it" if row.squash else ""
-    return {"scores": row.name + squashed, "thresholds": "0.5 for every class, not fitted"}
+def _told_of_scores(row: Row, excludes: bool) -> dict[str, str]:
+    squashed = f", {row.squash.lower()} of it" if row.squash else ""
+    thresholds = "none: the best class is named" if excludes else "0.5 for every class, not fitted"
+    return {"scores": row.name + squashed, "thresholds": thresholds}
 
 
 def _write(
@@ -217,20 +248,18 @@ def _write(
     reasons = []
     for looped in (False, True) if at_once else (True,):
         graph = foreign.graph(source, n_samples, rows[0], rows[1] if len(rows) > 1 else None, looped=looped)
-        stamp(graph, metadata)
         try:
-            found = open_graph(graph).run(["embedding", "scores"][: len(rows)], {"waveform": windows})
-        except ORT_ERRORS as error:
+            stamp(graph, metadata)
+            apart = difference(graph, windows, dict(zip(("embedding", "scores"), expected, strict=False)))
+        except (onnx.checker.ValidationError, *ORT_ERRORS) as error:
             reasons.append(str(error).strip().partition("\n")[0])
             continue
-        difference = max(map(_apart, found, expected))
-        if difference <= TOLERANCE:
+        if apart <= TOLERANCE:
             if looped:
                 log.info("%s: takes one window at a time", metadata.name)
-            with write_atomically(converted(metadata.name)) as temporary:
-                temporary.write_bytes(graph.SerializeToString())
+            write_graph(graph, converted(metadata.name))
             return
-        reasons.append(f"its numbers differ by {difference:.2g}")
+        reasons.append(f"its numbers differ by {apart:.2g}")
     raise TaggerFileError(
         f"{foreign.path}: brought to operator set {OPSET}, it does not give what it gave ({'; '.join(reasons)}). "
         f"Export it with opset {OPSET}."

@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from earmark import __version__
-from earmark.errors import ConfigError, TaggerFileError
-from earmark.export.graph import TOLERANCE, open_graph, stamp, trace
+from earmark.errors import ConfigError
+from earmark.export.graph import trace, write_tagger
 from earmark.fetch.checksum import digest
-from earmark.flows.adopt import PLAIN_NAME, check_name
+from earmark.flows.adopt import PLAIN_NAME, check_free, check_name
 from earmark.flows.pretrained import probes
 from earmark.models.huggingface.networks import AST, build_hf, count_parameters
 from earmark.models.huggingface.source import PREFIX, HubModel, describe, transformers, weight_files
 from earmark.models.kaldi_filterbank import HOP_LENGTH, KaldiConfig
 from earmark.models.tagging_net import TaggingNet
-from earmark.run import write_atomically
 from earmark.tagger import load_tagger
 from earmark.tagger.home import converted
 from earmark.tagger.metadata import TaggerMetadata
@@ -53,6 +51,7 @@ def adopt_hf(
     hop_seconds: float | None = None,
     *,
     layer: int | None = None,
+    replaces: bool = False,
 ) -> Path:
     """Make a tagger file of the home folder from a model of the Hugging Face Hub, or from a folder in its form.
 
@@ -61,12 +60,14 @@ def adopt_hf(
         name: what the tagger is called from now on.
         window_seconds: of what it hears at once; None where the model says it. hop_seconds: default the window.
         layer: whose output is averaged over time to the embedding; None = the last.
+        replaces: take the place of another tagger of that name.
 
     Returns:
         The tagger file.
 
     Raises:
-        ConfigError: the name cannot be one, the window is needed or does not suit, or the model cannot be used.
+        ConfigError: the name cannot be one or is taken, the window is needed or does not suit, or the model cannot be
+            used.
         FetchError: the model cannot be had.
         MissingExtraError: transformers is not installed.
         TaggerFileError: the file would not give what the model gives.
@@ -82,20 +83,13 @@ def adopt_hf(
     net = build_hf(source, 1, layer=layer).eval()
     rate = described.sample_rate
     seconds = window_seconds or _own_window(source, net)
+    metadata = _metadata(described, name, seconds, hop_seconds or seconds, layer)
+    check_free(metadata, replaces)
     windows = probes(samples(seconds, rate), rate)
     expected = net.embed(torch.from_numpy(windows)).numpy()
     log.info("%s: exporting %s, %.1f million parameters", name, source, n_parameters / 1e6)
     graph = trace(EmbeddingGraph(net), windows.shape[1], ("scores", "embedding"))
-    stamp(graph, _metadata(described, name, seconds, hop_seconds or seconds, layer))
-    found = open_graph(graph).run(["embedding"], {"waveform": windows})[0]
-    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
-    if not difference <= TOLERANCE:
-        raise TaggerFileError(
-            f"{source}: the exported graph's embedding differs from the model's by {difference:.2g} of its largest "
-            "number, so it is not written. This is a defect of Earmark: please report it."
-        )
-    with write_atomically(converted(name)) as temporary:
-        temporary.write_bytes(graph.SerializeToString())
+    write_tagger(graph, metadata, converted(name), windows, expected, "embedding")
     return converted(name)
 
 

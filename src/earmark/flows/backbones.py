@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
+import torch
 
-from earmark.errors import ConfigError
+from earmark import __version__
+from earmark.audio.cache import content_hash
+from earmark.baselines import SEQUENCE_HEADS
+from earmark.data.seen import join
+from earmark.errors import ConfigError, TaggerFileError
 from earmark.export.backbone import LOGITS, patch_graph
-from earmark.export.graph import IR_VERSION, trace
-from earmark.flows.run_config import BackboneConfig, backbone_name
+from earmark.export.graph import IR_VERSION, TOLERANCE, open_graph, trace
+from earmark.flows.pretrained import probes
+from earmark.flows.run_config import FINETUNED, BackboneConfig, RunConfig, backbone_name
 from earmark.flows.starting_weights import find_start
 from earmark.models.depths import DepthFeatures
 from earmark.models.pretrained.networks import PRETRAINED
 from earmark.run import write_atomically
 from earmark.tagger import load_tagger
-from earmark.tagger.home import find_tagger, home_folder
+from earmark.tagger.home import converted, find_tagger, home_folder
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.windows import Framing, samples
 
 log = logging.getLogger("earmark")
 
 DEPTHS = "depths"
+OUTPUTS = ("scores", "embedding", DEPTHS)
+DIGITS_OF_FILE = 12  # of its content hash, in the name of an export
+FROZEN_HEAD = "choice"  # beside a fine-tuned network, on the backbone as it was
+SEQUENCE_PATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,13 +43,16 @@ class Backbone:
     """A network that classifiers stand on.
 
     name: part of a model's name. metadata: of its own tagger file.
-    path: that file. config: what of it is taken.
+    path: that file. config: what of it is taken, and the file's content hash.
+    any_length: whether it can be exported for other lengths than its own file's, and with its depths: of the published
+    networks, whose layers are known.
     """
 
     name: str
     metadata: TaggerMetadata
     path: Path
     config: BackboneConfig
+    any_length: bool
 
     @property
     def sample_rate(self) -> int:
@@ -59,11 +74,6 @@ class Backbone:
             )
         usual = its.hop_samples if length == its.window_samples else length // 2
         return Framing(rate, length, samples(config.patch_hop_seconds, rate) or usual, its.padding)
-
-    @property
-    def any_length(self) -> bool:
-        """Whether it can be exported for other lengths than its own file's, and with its depths."""
-        return self.name in PRETRAINED
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -90,17 +100,38 @@ class Backbone:
             raise ConfigError(
                 f"backbone.outputs: the depths of {self.name} are not known. Choose embedding, {LOGITS} or scores."
             )
-        path = home_folder() / "backbones" / f"{self.name}-{n_samples}.onnx"
+        stem = f"{self.name}-{n_samples}-{self.config.content_hash[:DIGITS_OF_FILE]}-{__version__}"
+        path = home_folder() / "backbones" / f"{stem}.onnx"
         if not path.is_file():
             log.info("%s: exporting for patches of %g s", self.name, n_samples / self.sample_rate)
-            start = find_start(self.name)
+            start = find_start(self.config.on)
             net = start.build()
             start.load(net)
-            model = trace(DepthFeatures(net.eval()), n_samples, ("scores", "embedding", DEPTHS))
+            windows = probes(n_samples, self.sample_rate)
+            module = DepthFeatures(net.eval())
+            model = trace(module, n_samples, OUTPUTS)
             model.ir_version = IR_VERSION
+            with torch.no_grad():
+                expected = module(torch.from_numpy(windows))
+            require_same(open_graph(model).run(list(OUTPUTS), {"waveform": windows}), expected, path)
             with write_atomically(path) as temporary:
                 temporary.write_bytes(model.SerializeToString())
         return path
+
+
+def require_same(found: Sequence[np.ndarray], expected: Sequence[torch.Tensor], path: Path) -> None:
+    """Hold what a graph gives against torch.
+
+    Raises:
+        TaggerFileError: they differ by more than TOLERANCE of the largest value.
+    """
+    for ours, theirs in zip(found, expected, strict=True):
+        apart = float(np.abs(ours - theirs.numpy()).max() / max(1.0, float(theirs.abs().max())))
+        if not apart <= TOLERANCE:
+            raise TaggerFileError(
+                f"{path}: the exported graph differs from the network by {apart:.2g} (at most {TOLERANCE:g} is "
+                "allowed), so it is not written. This is a defect of Earmark: please report it."
+            )
 
 
 def find_backbone(config: BackboneConfig) -> Backbone:
@@ -110,4 +141,31 @@ def find_backbone(config: BackboneConfig) -> Backbone:
         TaggerFileError: nothing of that name or path is on this machine, or it is no tagger file.
     """
     path = find_tagger(config.on)
-    return Backbone(backbone_name(config.on), load_tagger(path).metadata, path, config)
+    published = config.on in PRETRAINED and path == converted(config.on)
+    known = replace(config, content_hash=content_hash(path))
+    return Backbone(backbone_name(config.on), load_tagger(path).metadata, path, known, published)
+
+
+def head_of(config: RunConfig) -> str:
+    """The classifier on a run's backbone: its model, or what fine-tuning has to beat."""
+    return FROZEN_HEAD if config.model == FINETUNED else config.model
+
+
+def patched(backbone: BackboneConfig, head: str) -> BackboneConfig:
+    """How a backbone serves a head: one over the sequence of patches needs several of them in a window."""
+    if head not in SEQUENCE_HEADS or backbone.patch_seconds or backbone.on not in PRETRAINED:
+        return backbone
+    return replace(backbone, patch_seconds=SEQUENCE_PATCH_SECONDS)
+
+
+def made_from(metadata: TaggerMetadata, backbone: Backbone) -> TaggerMetadata:
+    """The facts of a tagger file that holds a backbone: its name, its licences, and what it was trained on as well."""
+    before = backbone.metadata.trained_on.get("clips", "")
+    facts = {
+        **metadata.trained_on,
+        "backbone": backbone.name,
+        "backbone_sha256": backbone.config.content_hash,
+        "clips": join(metadata.trained_on.get("clips", ""), before),
+    }
+    licences = (f"{backbone.name}: {licence}" for licence in backbone.metadata.licences)
+    return replace(metadata, trained_on=facts, licences=(*metadata.licences, *licences))

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
+from earmark.audio.cache import content_hash
 from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.baselines.classifier import Classifier, Examples, classifier_graph
 from earmark.baselines.feature_graph import FeatureGraph, WindowFeatures
 from earmark.baselines.features import SummaryFeatures
+from earmark.baselines.inner import draw_parts
 from earmark.config import keyword_options
+from earmark.data.leakage import hash_contents
 from earmark.data.manifest import Manifest
-from earmark.data.splits import choose_folds
-from earmark.errors import ManifestError
 from earmark.export.graph import trace, write_tagger
-from earmark.flows.backbones import Backbone
+from earmark.flows.backbones import Backbone, made_from
 from earmark.flows.experiment import Experiment
 from earmark.flows.progress import bar
+from earmark.flows.split import group_duplicates
 from earmark.lookup import lookup
 from earmark.run import FoldFolder
 from earmark.tagger.metadata import TaggerMetadata
@@ -103,7 +110,9 @@ class ClassifierFolds:
         options = {}
         if self.name == experiment.config.model_name:  # others in the run, such as the baseline, are fitted as usual
             options = keyword_options(fit, experiment.config.model_options, f"model_options of {self.head}")
-        classifier = fit(self.examples(positions), **{**options, "seed": experiment.config.seed})
+        examples = self.examples(positions)
+        with one_thread():
+            classifier = fit(examples, **{**options, "seed": experiment.config.seed})
         windows = experiment.sample_windows()
         model = classifier_graph(graph.model, classifier, len(metadata.labels))
         metadata = self._describe(metadata, classifier)
@@ -115,7 +124,8 @@ class ClassifierFolds:
         manifest = self.experiment.manifest
         features = self.features.of("sequence" if self.head in SEQUENCE_HEADS else "embedding")
         parts = np.full(len(manifest), -1)
-        parts[positions] = inner_parts(manifest.select(positions), self.experiment.config.data.fold_seed)
+        seed, hash_file = self.experiment.config.data.fold_seed, self.experiment.cache.content_hash
+        parts[positions] = inner_parts(manifest.select(positions), seed, hash_file)
         rows = np.flatnonzero(np.isin(features.clips, positions))
         clips = features.clips[rows]
         shares = np.bincount(clips, minlength=len(manifest))[clips]
@@ -130,22 +140,33 @@ class ClassifierFolds:
 
     def _describe(self, metadata: TaggerMetadata, classifier: Classifier) -> TaggerMetadata:
         """The facts of the tagger file with those of its backbone and its head."""
-        facts = {**metadata.trained_on, "head": dict(classifier.facts)}
-        backbone = self.features.backbone
-        if backbone is None:
-            return replace(metadata, trained_on=facts)
-        licences = (*metadata.licences, *(f"{backbone.name}: {licence}" for licence in backbone.metadata.licences))
-        return replace(metadata, trained_on={**facts, "backbone": backbone.name}, licences=licences)
+        if self.features.backbone is not None:
+            metadata = made_from(metadata, self.features.backbone)
+        return replace(metadata, trained_on={**metadata.trained_on, "head": dict(classifier.facts)})
 
 
-def inner_parts(manifest: Manifest, seed: int) -> np.ndarray:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small products on one thread: several wait for one another, on a busy machine forty times as long (0004)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def inner_parts(manifest: Manifest, seed: int, hash_file: Callable[[Path], str] = content_hash) -> np.ndarray:
     """Inner folds (clips,) of training clips for choices made among them: their own folds where there are two or more.
 
-    Others are drawn; 0 for all where too few recordings leave nothing to choose by.
+    Others are drawn in whole groups, files of one content together; -1 = never held out, which goes for all where
+    nothing is left to choose by.
+
+    Args:
+        hash_file: `Cache.content_hash` spares reading what the cache has hashed before.
     """
     if len(manifest.fold_numbers) > 1:
         return manifest.folds
-    try:
-        return choose_folds(manifest.with_folds(np.full(len(manifest), -1)), INNER_PARTS, seed=seed)[0].folds
-    except ManifestError:
-        return np.zeros(len(manifest), dtype=np.int64)
+    manifest = group_duplicates(manifest, hash_contents(manifest, hash_file=hash_file), [])
+    return draw_parts(manifest.groups, manifest.present(), INNER_PARTS, seed)

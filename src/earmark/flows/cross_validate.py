@@ -16,6 +16,7 @@ from earmark.data.manifest import Manifest
 from earmark.data.splits import inner_split
 from earmark.errors import EarmarkError, summarise_rows
 from earmark.export.graph import export_tagger
+from earmark.flows.backbones import find_backbone, made_from
 from earmark.flows.experiment import Experiment
 from earmark.flows.run_config import FINETUNED
 from earmark.flows.starting_weights import blank_net, start_head, starting_net
@@ -145,6 +146,8 @@ class NetworkFolds:
 
     def export(self, nets: list[TaggingNet], folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Write the tagger file of a folder."""
+        if self.experiment.config.model == FINETUNED:
+            metadata = made_from(metadata, find_backbone(self.experiment.config.backbone))
         export_tagger(nets, metadata, folder.tagger, self.experiment.sample_windows())
 
     def blank(self, fold: int | str) -> TaggingNet:

@@ -107,6 +107,8 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
         RunError: the folder belongs to other settings or other rows, or holds something that is no run.
     """
     settings = to_yaml(config)
+    if run.folder.exists() and not run.folder.is_dir():
+        raise RunError(f"{run.folder}: is a file, and a run is a folder. Choose another --out.")
     if run.config.exists():
         if run.config.read_text(encoding="utf-8") != settings:
             raise RunError(

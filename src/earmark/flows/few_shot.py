@@ -9,16 +9,14 @@ from pathlib import Path
 from earmark.baselines import BASELINE, BASELINES, SEQUENCE_HEADS
 from earmark.baselines.feature_graph import WindowFeatures
 from earmark.baselines.few_shot import FewShot, LabelledClips, few_shot, n_fits, usable_shots
-from earmark.data.leakage import Leak, hash_contents
 from earmark.errors import ConfigError
-from earmark.evaluation.scorecard import LEAK
 from earmark.flows.backbones import find_backbone
 from earmark.flows.classifier_folds import ClipFeatures
 from earmark.flows.experiment import Experiment
-from earmark.flows.prepare import SHOWN_LEAKS, Prepared, prepare, write_failures, write_leaks
+from earmark.flows.prepare import Prepared, leak_remarks, prepare, write_failures, write_leaks
 from earmark.flows.progress import bar
 from earmark.flows.run_config import DataConfig, RunConfig, frontend_for
-from earmark.flows.source_audit import audit_source, refuse_seen
+from earmark.flows.source_audit import audit_all
 from earmark.flows.train import default_folder
 from earmark.lookup import lookup
 from earmark.report.few_shot import write_few_shot
@@ -82,22 +80,17 @@ def show_few_shot(
         find_tagger(each)  # before minutes of decoding
     data = Path(data)
     folder = Path(out) if out else default_folder(data).with_name(f"{default_folder(data).name}-few-shot")
-    given = DataConfig(
-        path=str(data.resolve()),
-        audio_dir=str(Path(audio_dir).resolve()) if audio_dir else None,
-        encoding=encoding,
-        folder_tricks=folder_tricks,
-        merge=merge,
-        fraction=fraction,
-        allow_leak=allow_leak,
-    )
+    how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge, "fraction": fraction}
+    given = DataConfig.at(data, audio_dir, allow_leak=allow_leak, **how)
     run = Run(folder)
     prepared = prepare(given, Path(recipe) if recipe else None, settings, run, progress)
     write_failures(run, prepared.failures)
     clips = labelled(prepared)
     usable_shots(clips, shots, n_draws)  # before minutes of features
     configs = configs_of(prepared.config, backbones)
-    leaks = audit(prepared, [config.backbone.on for config in configs.values() if config.backbone.on], allow_leak)
+    sources = [config.backbone.on for config in configs.values() if config.backbone.on]
+    known = prepared.config.backbone.on
+    leaks = audit_all(sources, prepared.manifest, prepared.cache, allow_leak=allow_leak, audited=known)
     write_leaks(run, [*prepared.leaks, *leaks])
     features = {
         name: features_of(Experiment(run, config, prepared.manifest, prepared.cache, progress))
@@ -116,7 +109,7 @@ def show_few_shot(
             seed=prepared.config.seed,
             progress=update,
         )
-    told = [*prepared.remarks, *(f"{LEAK}{leak}." for leak in leaks[:SHOWN_LEAKS])]
+    told = [*prepared.remarks, *leak_remarks(leaks)]
     told += [MISSING] if list(features) == [SUMMARY] else []
     found = replace(found, remarks=(*found.remarks, *told))
     write_json(folder / JSON, found.to_dict())
@@ -151,23 +144,6 @@ def configs_of(config: RunConfig, on: Sequence[str]) -> dict[str, RunConfig]:
             raise ConfigError(f"--on: two backbones are called {backbone.name}. Rename a file, or leave one out.")
         found[backbone.name] = replace(plain, backbone=backbone.config, frontend=frontend_for(backbone.sample_rate))
     return {**found, SUMMARY: plain}
-
-
-def audit(prepared: Prepared, backbones: Sequence[str], allow_leak: bool) -> list[Leak]:
-    """Clips held out here that a backbone has learnt from: they stop everything unless they are allowed.
-
-    Raises:
-        ManifestError: there are some.
-    """
-    found: list[Leak] = []
-    for source in backbones:
-        hash_file = prepared.cache.content_hash
-        hashes = hash_contents(prepared.manifest, hash_file=hash_file)
-        leaks = audit_source(source, prepared.manifest, hashes, hash_file=hash_file)
-        if not allow_leak:
-            refuse_seen(leaks, source)
-        found += [leak for leak in leaks if leak.certain]
-    return found
 
 
 def features_of(experiment: Experiment) -> WindowFeatures:

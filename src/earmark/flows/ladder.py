@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from earmark.baselines.ladder import Ladder, Rung, duration
+from earmark.config import parse_assignments, read_yaml
 from earmark.data.fraction import take_fraction
-from earmark.data.leakage import Leak, hash_contents
 from earmark.errors import ConfigError
 from earmark.evaluation.blend import blend, pick_members
-from earmark.evaluation.scorecard import LEAK, Scorecard, make_scorecard, primary_metric
+from earmark.evaluation.scorecard import Scorecard, make_scorecard, primary_metric
 from earmark.flows.experiment import claim
 from earmark.flows.ladder_costs import (
     TRIAL_CLIPS,
@@ -28,14 +28,15 @@ from earmark.flows.ladder_costs import (
     within,
 )
 from earmark.flows.ladder_insight import insight
-from earmark.flows.ladder_rungs import BLEND, MISSING, PRETRAINED, Candidate, Stage, candidates, home_backbones, shared
-from earmark.flows.prepare import SHOWN_LEAKS, prepare, write_failures, write_leaks
-from earmark.flows.run_config import DataConfig
-from earmark.flows.source_audit import audit_source, refuse_seen
+from earmark.flows.ladder_rungs import BLEND, MISSING, PRETRAINED, Candidate, Stage, candidates, shared
+from earmark.flows.prepare import leak_remarks, prepare, write_failures, write_leaks
+from earmark.flows.run_config import FINETUNED, DataConfig, RunConfig
+from earmark.flows.source_audit import audit_all
 from earmark.flows.train import default_folder, pooled
 from earmark.predictions import Predictions
 from earmark.report.ladder_page import write_ladder_page
 from earmark.run import Run
+from earmark.tagger.home import present
 
 log = logging.getLogger("earmark")
 
@@ -89,29 +90,25 @@ def ladder(
     """
     started = time.monotonic()
     seconds = parse_time(budget) if budget else None
+    refuse_finetuning(recipe, settings)
     data = Path(data)
     folder = Path(out) if out else default_folder(data).with_name(f"{default_folder(data).name}-ladder")
-    given = DataConfig(
-        path=str(data.resolve()),
-        audio_dir=str(Path(audio_dir).resolve()) if audio_dir else None,
-        encoding=encoding,
-        folder_tricks=folder_tricks,
-        merge=merge,
-        fraction=fraction,
-        allow_leak=allow_leak,
-    )
+    how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge, "fraction": fraction}
+    given = DataConfig.at(data, audio_dir, allow_leak=allow_leak, **how)
     prepared = prepare(given, Path(recipe) if recipe else None, settings, Run(folder), progress)
     stage = Stage(folder, prepared.manifest, prepared.cache, progress)
-    planned = candidates(prepared.config, on or (() if rungs else home_backbones()), rungs)
+    planned = candidates(prepared.config, on or (() if rungs else present()), rungs)
     claim(stage.run, shared(prepared.config), prepared.manifest)
     write_failures(stage.run, prepared.failures)
-    leaks = audit(stage, planned, allow_leak)
+    sources = [each.config.backbone.on for each in planned if each.kind == PRETRAINED]
+    known = prepared.config.backbone.on
+    leaks = audit_all(sources, stage.manifest, stage.cache, allow_leak=allow_leak, audited=known)
     write_leaks(stage.run, [*prepared.leaks, *leaks])
-    remarks = [*prepared.remarks, *(f"{LEAK}{leak}." for leak in leaks[:SHOWN_LEAKS])]
+    remarks = [*prepared.remarks, *leak_remarks(leaks)]
     estimates: dict[str, Estimate] = {}
     fitting = planned
     if seconds is not None:
-        estimates = try_out(stage, planned)
+        estimates = try_out(stage, planned, shared(prepared.config))
         fitting = that_fit(planned, estimates, seconds, time.monotonic() - started)
     scores, reasons = climb(stage, fitting)
     if seconds is not None:
@@ -129,26 +126,29 @@ def ladder(
     return Climbed(folder, found, write_ladder_page(found, folder), len(prepared.failures))
 
 
-def audit(stage: Stage, planned: Sequence[Candidate], allow_leak: bool) -> list[Leak]:
-    """Clips held out here that a backbone has learnt from: they stop the ladder unless they are allowed.
+def refuse_finetuning(recipe: Path | str | None, settings: Sequence[str]) -> None:
+    """Stop before anything is read where the settings ask for what is no rung.
 
     Raises:
-        ManifestError: there are some.
+        ConfigError: the model is to be fine-tuned.
     """
-    found = []
-    for source in [each.config.backbone.on for each in planned if each.kind == PRETRAINED]:
-        hashes = hash_contents(stage.manifest, hash_file=stage.cache.content_hash)
-        leaks = audit_source(source, stage.manifest, hashes, hash_file=stage.cache.content_hash)
-        if not allow_leak:
-            refuse_seen(leaks, source)
-        found += [leak for leak in leaks if leak.certain]
-    return found
+    for values in (read_yaml(Path(recipe)) if recipe else {}, parse_assignments(settings)):
+        if values.get("model") == FINETUNED:
+            raise ConfigError(
+                f"model: {FINETUNED} is no rung, the networks of a ladder stay as they are under their heads. Leave it "
+                "away, and compare with `earmark train DATA --on NAME --finetune`."
+            )
 
 
-def try_out(stage: Stage, planned: Sequence[Candidate]) -> dict[str, Estimate]:
-    """What each rung that is not done yet would take, after one fold of a few clips; networks train few epochs."""
+def try_out(stage: Stage, planned: Sequence[Candidate], config: RunConfig) -> dict[str, Estimate]:
+    """What each rung that is not done yet would take, after one fold of a few clips; networks train few epochs.
+
+    Args:
+        config: of the run that the folder of the trial belongs to.
+    """
     part = take_fraction(stage.manifest, min(0.5, TRIAL_CLIPS / len(stage.manifest)))
     trial = Stage(stage.folder / "trial", part, stage.cache, stage.progress)
+    trial.experiment(for_trial(Candidate("", "summary", "", config)))  # before there is a rung's folder in it
     found = {}
     for each in planned:
         if not stage.cost_file(each).exists():

@@ -22,14 +22,14 @@ def insight(stage: Stage, candidate: Candidate) -> Insight:
     summary = SummaryFeatures(candidate.config.frontend)
     folds = manifest.folds[features.clips]
     rows = np.flatnonzero(folds >= 0)
-    values, folds = features.values[rows], folds[rows]
+    values, folds, owners = features.values[rows], folds[rows], features.clips[rows]
     heads = {fold: head_of(onnx.load(stage.folder_of(candidate, fold).tagger)) for fold in stage.folds}
 
     def predict(changed: np.ndarray) -> np.ndarray:
         scores = np.empty((len(changed), len(manifest.vocabulary)), dtype=np.float32)
         for fold, head in heads.items():
             scores[folds == fold] = head.run(["scores"], {"embedding": changed[folds == fold]})[0]
-        return scores
+        return largest_of(owners, scores) if candidate.config.window.pool == "max" else scores
 
     scored = np.flatnonzero(manifest.folds >= 0)
     place = np.full(len(manifest), -1)
@@ -40,7 +40,7 @@ def insight(stage: Stage, candidate: Candidate) -> Insight:
         values,
         clips.targets(),
         clips.label_weights(),
-        place[features.clips[rows]],
+        place[owners],
         summary.groups,
         recordings=clips.groups,
         folds=clips.folds,
@@ -50,6 +50,18 @@ def insight(stage: Stage, candidate: Candidate) -> Insight:
     found = strongest(examples, summary.names, summary.groups)
     labels = manifest.vocabulary.labels
     return Insight(candidate.name, tuple(importances), dict(zip(labels, map(tuple, found), strict=True)))
+
+
+def largest_of(owners: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Each row's scores (rows, classes) as the largest of its clip's rows: their mean then is what max pooling gives.
+
+    >>> largest_of(np.array([4, 2, 4]), np.array([[0.1, 0.9], [0.5, 0.5], [0.3, 0.7]])).tolist()
+    [[0.3, 0.9], [0.5, 0.5], [0.3, 0.9]]
+    """
+    clips, owner = np.unique(owners, return_inverse=True)
+    largest = np.full((len(clips), scores.shape[1]), -np.inf, dtype=scores.dtype)
+    np.maximum.at(largest, owner, scores)
+    return largest[owner]
 
 
 def head_of(tagger: onnx.ModelProto):

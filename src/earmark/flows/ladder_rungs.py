@@ -77,11 +77,6 @@ def candidates(config: RunConfig, backbones: Sequence[str], rungs: Sequence[str]
     return found
 
 
-def home_backbones() -> list[str]:
-    """The pretrained networks that are on this machine."""
-    return present()
-
-
 def shared(config: RunConfig) -> RunConfig:
     """The settings of classifiers on summary features, and what all rungs have in common."""
     return replace(config, model=BASELINE, model_options={}, backbone=replace(config.backbone, on=""))
@@ -104,7 +99,8 @@ def _candidate(config: RunConfig, name: str) -> Candidate:
         )
     backbone = find_backbone(replace(config.backbone, on=name))
     own = replace(own, model=HEAD, backbone=backbone.config, frontend=frontend_for(backbone.sample_rate))
-    return Candidate(own.model_name, PRETRAINED, f"{TITLES[HEAD]} on {backbone.name}, frozen", own, HEAD, backbone.name)
+    about, place = f"{TITLES[HEAD]} on {backbone.name}, frozen", f"on/{backbone.name}"
+    return Candidate(own.model_name, PRETRAINED, about, own, HEAD, place)
 
 
 class Stage:

@@ -25,7 +25,7 @@ from earmark.data.readers import table_of
 from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ConfigError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
-from earmark.flows.backbones import find_backbone
+from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.progress import bar
 from earmark.flows.reading import Failures, read_rows
 from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
@@ -102,13 +102,13 @@ def heard_by_backbone(
             f"backbone.on: {config.backbone.on} has to be adopted once: `earmark models get {config.backbone.on} "
             "--name NAME --window 5`. Then pass --on NAME."
         )
+    backbone = find_backbone(patched(config.backbone, head_of(config)))
+    frontend = frontend_for(backbone.sample_rate)
     if config.model == FINETUNED:
         start = find_start(config.backbone.on, config.model_options)
         start.load(start.build())  # weights that are not here are said before anything is decoded
         frontend = start.frontend
         defaults = change(defaults, FINETUNING, "--finetune")
-    else:
-        frontend = frontend_for(find_backbone(config.backbone).sample_rate)
     on = config.backbone.on
     config = resolve(replace(defaults, frontend=frontend), config.data, recipe, settings, longest_seconds)
     same_rate = config.frontend.sample_rate == frontend.sample_rate
@@ -116,9 +116,11 @@ def heard_by_backbone(
         raise ConfigError(
             f"frontend: {on} hears through its own, at {frontend.sample_rate} Hz. Leave the settings of frontend away."
         )
+    backbone.graph(config.framing.window_samples)  # so are patches and outputs that it does not have
+    found = {"content_hash": backbone.config.content_hash}
     if on not in PRETRAINED and not converted(on).is_file():  # a path, which has to hold wherever the run goes on
-        config = replace(config, backbone=replace(config.backbone, on=str(Path(on).resolve())))
-    return config
+        found["on"] = str(Path(on).resolve())
+    return replace(config, backbone=replace(config.backbone, **found))
 
 
 def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[str]]:
@@ -265,9 +267,7 @@ def deal(
     for leak in leaks:
         log.warning("%s: %s", "leak" if leak.certain else "likeness", leak)
     leaks = [leak for leak in leaks if leak.certain]
-    remarks = [how, *(f"{LEAK}{leak}." for leak in leaks[:SHOWN_LEAKS])]
-    if len(leaks) > SHOWN_LEAKS:
-        remarks.append(f"{LEAK}{len(leaks) - SHOWN_LEAKS} more, all in leaks.csv.")
+    remarks = [how, *leak_remarks(leaks)]
     aside = np.isin(manifest.splits, ["test", "validation"]) & (manifest.folds < 0)
     if aside.any():
         splits = " and ".join(sorted(set(manifest.splits[aside])))
@@ -275,6 +275,14 @@ def deal(
         log.info(remarks[-1])
         manifest = manifest.keep(~aside)
     return manifest, heard.hashes, leaks, remarks
+
+
+def leak_remarks(leaks: Sequence[Leak]) -> list[str]:
+    """What a reader of the scores must know of certain leaks: the first few, and how many more there are."""
+    remarks = [f"{LEAK}{leak}." for leak in leaks[:SHOWN_LEAKS]]
+    if len(leaks) > SHOWN_LEAKS:
+        remarks.append(f"{LEAK}{len(leaks) - SHOWN_LEAKS} more, all in leaks.csv.")
+    return remarks
 
 
 def hold_out(manifest: Manifest, config: DataConfig) -> tuple[Manifest, str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,7 @@ GIVEN = {
     "allow_leak": "pass --allow-leak",
     "content_hash": "it is found when the data is read",
 }
+MAX_PATCH_SECONDS = 60.0
 WINDOW_SECONDS = (1.0, 5.0)  # shortest and longest that the defaults choose
 
 
@@ -81,6 +83,12 @@ class DataConfig:
     allow_leak: bool = False
     content_hash: str = ""
 
+    @classmethod
+    def at(cls, path: Path | str, audio_dir: Path | str | None = None, **how: Any) -> DataConfig:
+        """Data as it is given to a command: its places hold wherever the run goes on. `how`: fields by name."""
+        where = str(Path(audio_dir).resolve()) if audio_dir else None
+        return cls(str(Path(path).resolve()), where, **how)
+
 
 @dataclass(frozen=True)
 class WindowConfig:
@@ -109,6 +117,7 @@ class BackboneConfig:
     outputs: what of it is joined to features: embedding, logits, scores, and of pretrained networks depths, the mean
     of each stage; empty = embedding and depths.
     pool: of the patches of a window: "mean", "mean_std" or "mean_max".
+    content_hash: of its file, found when it is opened.
     """
 
     on: str = ""
@@ -116,6 +125,7 @@ class BackboneConfig:
     patch_hop_seconds: float = 0.0
     outputs: tuple[str, ...] = ()
     pool: str = "mean"
+    content_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +176,9 @@ class RunConfig:
         if self.model in BASELINES:
             fit = lookup(BASELINES, self.model, "model")
             keyword_options(fit, self.model_options, f"model_options of {self.model}")
+        for name in ("patch_seconds", "patch_hop_seconds"):
+            value = getattr(self.backbone, name)
+            require(0 <= value <= MAX_PATCH_SECONDS, f"backbone.{name}", value, f"0 to {MAX_PATCH_SECONDS:g}")
         if self.backbone.on and self.model in MODELS:
             raise ConfigError(
                 f"model: {self.model} learns from the waveform and stands on nothing. Leave --on away, or choose a "

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from earmark.audio.cache import content_hash
+from earmark.audio.cache import Cache, content_hash
 from earmark.config import change, read_yaml
 from earmark.data.fingerprint import LIKELY, Fingerprint, find_matches
-from earmark.data.leakage import Leak, find_leaks
+from earmark.data.leakage import Leak, find_leaks, hash_contents
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.data.seen import seen
-from earmark.errors import ManifestError, summarise_rows
+from earmark.errors import ManifestError, TaggerFileError, summarise_rows
 from earmark.flows.run_config import RunConfig
 from earmark.flows.split import group_duplicates, listen
 from earmark.models.huggingface.source import PREFIX
 from earmark.models.pretrained.weights import WEIGHTS
-from earmark.run import TAGGER_SUFFIX, Run
+from earmark.run import Run
 from earmark.tagger.home import find_tagger
+from earmark.tagger.tag_files import default_threads
 from earmark.tagger.tagger import load_tagger
+
+log = logging.getLogger("earmark")
 
 BEFORE = "train"  # what `Manifest.sides` calls clips without fold and split
 
@@ -41,10 +45,11 @@ def audit_source(
     Of a run its table is known: its clips are held against ours by name of the group (where files of both lie in one
     folder), by content, by overlap and by fingerprint, as those of one data set are; and what is in a group with such
     a clip counts too. Of a tagger file, and of clips whose files are gone, only the content is known (data/seen.py).
-    Published networks tell nothing of their clips.
+    Published networks tell nothing of their clips, nor does what is gone; the latter is said. Held out are the clips in
+    folds and those of a test split.
 
     Args:
-        source: the folder of a run, a tagger file, or the name of a pretrained network.
+        source: as `find_tagger` takes it, or the folder of a run that has not made its tagger yet.
         manifest: the new data, in folds.
         hashes: content hashes of its files by path. fingerprints: of its clips; None = they are made here.
         threads: how many files to read at a time.
@@ -55,7 +60,7 @@ def audit_source(
     """
     if source in WEIGHTS or source.startswith(PREFIX):
         return []
-    held_out = np.flatnonzero(manifest.folds >= 0)
+    held_out = np.flatnonzero((manifest.folds >= 0) | (manifest.splits == "test"))
     ours = manifest.select(held_out)
     run = _run_of(source)
     if run is None:
@@ -73,9 +78,42 @@ def audit_source(
         leaks += _unlisted(_seen(source, run.tagger, ours, hashes), leaks)
     before = change(RunConfig(), read_yaml(run.config), str(run.config)).backbone.on
     if before:
-        older = audit_source(before, manifest, hashes, fingerprints, threads=threads, hash_file=hash_file)
-        leaks += _unlisted(older, leaks)
+        try:
+            older = audit_source(before, manifest, hashes, fingerprints, threads=threads, hash_file=hash_file)
+            leaks += _unlisted(older, leaks)
+        except TaggerFileError as error:
+            log.warning("%s: what it was started from is gone and cannot be compared (%s)", source, error)
     return leaks
+
+
+def audit_all(
+    sources: Iterable[str], manifest: Manifest, cache: Cache, *, allow_leak: bool, audited: str = ""
+) -> list[Leak]:
+    """Clips held out here that one of several networks has learnt from, where they are allowed.
+
+    Args:
+        sources: each as for `audit_source`.
+        manifest: the data, in folds.
+        allow_leak: go on in spite of them.
+        audited: the one of the sources whose leaks are known already.
+
+    Returns:
+        The certain leaks.
+
+    Raises:
+        ManifestError: there are some.
+    """
+    known = {Path(audited).resolve()} if audited else set()
+    sources = [each for each in dict.fromkeys(sources) if Path(each).resolve() not in known]
+    threads = default_threads()
+    hashes = hash_contents(manifest, threads, cache.content_hash) if sources else {}
+    found: list[Leak] = []
+    for source in sources:
+        leaks = audit_source(source, manifest, hashes, threads=threads, hash_file=cache.content_hash)
+        if not allow_leak:
+            refuse_seen(leaks, source)
+        found += [leak for leak in leaks if leak.certain]
+    return found
 
 
 def refuse_seen(leaks: Iterable[Leak], source: str) -> None:
@@ -94,10 +132,24 @@ def refuse_seen(leaks: Iterable[Leak], source: str) -> None:
 
 
 def _run_of(source: str) -> Run | None:
-    """The run of a folder, or of the tagger that a run ships."""
-    path = Path(source)
-    run = Run(path.resolve().parent if path.name.endswith(TAGGER_SUFFIX) else path)
-    return run if run.config.is_file() and run.manifest.is_file() else None
+    """The run that ships what `find_tagger` finds, or the folder of one that ships nothing yet; None of other files.
+
+    Raises:
+        TaggerFileError: there is nothing of that name.
+    """
+    try:
+        tagger = find_tagger(source).resolve()
+    except TaggerFileError:
+        if not _is_whole(run := Run(Path(source))):
+            raise
+        return run
+    run = Run(tagger.parent)
+    return run if run.tagger.resolve() == tagger and _is_whole(run) else None
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether it tells what it was trained on and how."""
+    return run.config.is_file() and run.manifest.is_file()
 
 
 def _seen(source: str, tagger: Path, ours: Manifest, hashes: Mapping[str, str]) -> list[Leak]:

@@ -27,9 +27,8 @@ from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, loa
 from earmark.models.pretrained.weights import find_weights
 from earmark.models.tagging_net import MODELS, TaggingNet, build
 from earmark.run import REFIT, TAGGER_SUFFIX, FoldFolder, Run
-from earmark.tagger.home import weights_folder
-from earmark.training.dataset import loss_weights
-from earmark.training.fit import class_frequencies, restore
+from earmark.tagger.home import converted, weights_folder
+from earmark.training.fit import restore
 from earmark.training.linear_probe import fit_last_layer
 from earmark.windows import Framing
 
@@ -75,7 +74,7 @@ def find_start(on: str, options: Mapping[str, Any] | None = None) -> Start:
         frontend = pretrained_network(on).frontend
         return Start(frontend, (), lambda: _with_dropout(build_pretrained(on), **chosen), partial(_fill, on))
     path = Path(on)
-    if path.name.endswith(TAGGER_SUFFIX):
+    if path.name.endswith(TAGGER_SUFFIX) or converted(on).is_file():  # which goes before a folder of its name
         raise ConfigError(
             f"{on}: a tagger file can be listened through, not trained on. Pass the folder of the run that made it, or "
             f"a pretrained network ({', '.join(PRETRAINED)})."
@@ -142,9 +141,16 @@ def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
 
     Raises:
         ConfigError: there is no such network, or it has not these options.
+        RunError: it was fine-tuned from a run that is gone.
     """
     if config.model != FINETUNED:
         return build(config.model, config.frontend, len(labels), config.model_options)
+    before = Path(config.backbone.on)
+    if before.is_absolute() and not Run(before).config.is_file():  # runs are kept by their whole path
+        raise RunError(
+            f"{before}: the run is gone, and a network that was fine-tuned from it can only be built as it was. Bring "
+            "its folder back to where it stood, or start from another network."
+        )
     net = find_start(config.backbone.on, config.model_options).build()
     change_head(net, (), labels)
     return net
@@ -194,17 +200,12 @@ def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -
 def start_head(
     net: TaggingNet, kept: Sequence[str], training: Manifest, framing: Framing, cache: Cache, loss: str = ""
 ) -> None:
-    """Make a new last layer begin where it should: fitted to the clips if all of it is new, else at their frequencies.
+    """Make a new last layer begin where it should: what of it is new is fitted to the clips.
 
     Args:
         kept: labels whose outputs stay as they are.
         loss: a name in LOSSES; empty = what the clips ask for.
     """
-    if not kept:
-        fit_last_layer(net, training, framing, cache, loss)
-        return
-    rows = [training.vocabulary.index(label) for label in kept]
-    with torch.no_grad():
-        known = net.head.last.bias[rows]
-        net.start_at_prior(class_frequencies(training.targets(), loss_weights(training)), training.multi_label)
-        net.head.last.bias[rows] = known
+    if len(kept) < len(training.vocabulary):
+        rows = [training.vocabulary.index(label) for label in kept]
+        fit_last_layer(net, training, framing, cache, loss, rows)

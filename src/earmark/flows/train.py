@@ -5,22 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from earmark.baselines import BASELINE, BASELINES, PLAIN_HEAD, SEQUENCE_HEADS
+from earmark.baselines import BASELINE, BASELINES, PLAIN_HEAD
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
-from earmark.flows.backbones import find_backbone
+from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
 from earmark.flows.prepare import prepare, write_failures, write_leaks
-from earmark.flows.run_config import FINETUNED, BackboneConfig, DataConfig
+from earmark.flows.run_config import DataConfig
 from earmark.flows.workers import train_folds
-from earmark.models.pretrained.networks import PRETRAINED
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
@@ -29,9 +28,6 @@ from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
-
-FROZEN_HEAD = "choice"  # beside a fine-tuned network, on the backbone as it was
-SEQUENCE_PATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -147,7 +143,7 @@ def models_of(experiment: Experiment) -> dict[str, ClassifierFolds | NetworkFold
     baseline = PLAIN_HEAD if config.backbone.on else BASELINE
     found: list[ClassifierFolds] = [ClassifierFolds(ClipFeatures(experiment), baseline)]
     if config.backbone.on:
-        head = FROZEN_HEAD if config.model == FINETUNED else config.model
+        head = head_of(config)
         found.append(ClassifierFolds(ClipFeatures(experiment, find_backbone(patched(config.backbone, head))), head))
     elif config.model in BASELINES and config.model != BASELINE:
         found.append(ClassifierFolds(found[0].features, config.model))
@@ -155,13 +151,6 @@ def models_of(experiment: Experiment) -> dict[str, ClassifierFolds | NetworkFold
     if config.model_name not in models:
         models[config.model_name] = NetworkFolds(experiment)
     return models
-
-
-def patched(backbone: BackboneConfig, head: str) -> BackboneConfig:
-    """How a backbone serves a head: one over the sequence of patches needs several of them in a window."""
-    if head not in SEQUENCE_HEADS or backbone.patch_seconds:
-        return backbone
-    return replace(backbone, patch_seconds=SEQUENCE_PATCH_SECONDS) if backbone.on in PRETRAINED else backbone
 
 
 def train_networks(experiment: Experiment) -> None:

@@ -82,7 +82,8 @@ def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
     environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": search, "PYTHONUTF8": "1"}
     path = experiment.run.logs / f"{experiment.config.model}_{number}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "earmark.flows.workers", str(experiment.run.folder), *folds]
+    # -P: a file of the user's that is called like a module is none of ours.
+    command = [sys.executable, "-P", "-m", "earmark.flows.workers", str(experiment.run.folder), *folds]
     with open(path, "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from earmark.baselines import BASELINES, TITLES
@@ -70,7 +71,7 @@ def card_text(run: Run) -> str:
 
 def how_made(config: Mapping[str, Any]) -> str:
     """What the tagger is, of a run's settings as they stand in its folder."""
-    head, backbone = config["model"], config.get("backbone", {}).get("on")
+    head, backbone = config["model"], Path(config.get("backbone", {}).get("on", "")).name
     if head not in BASELINES:
         start = f", started from {backbone}" if backbone else ""
         return HOW_MADE[config["ship"]] + start

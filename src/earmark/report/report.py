@@ -79,23 +79,25 @@ def verdict(contents: RunContents) -> str:
             f"{main} tells these {scorecard.n_classes} sounds apart in {value} % of "
             f"{scorecard.n_clips:,} clips ({low} to {high})"
         )
-    return sentence + _against_baseline(contents) + "."
+    return sentence + _against_other(contents) + "."
 
 
-def _against_baseline(contents: RunContents) -> str:
-    """How the model stands to the baseline, as the end of a sentence; empty where there is no comparison."""
-    pair = {contents.main, contents.baseline}
-    match = [each for each in contents.scorecard.comparisons if {each.a, each.b} == pair]
+def _against_other(contents: RunContents) -> str:
+    """How the model stands to the baseline, or to what is better than it, as the end of a sentence; empty where there
+    is no comparison."""
+    best = contents.scorecard.best
+    other = contents.baseline if contents.main == best else best
+    match = [each for each in contents.scorecard.comparisons if {each.a, each.b} == {contents.main, other}]
     if not match or np.isnan(match[0].interval.low):
         return ""
     sign = 1 if match[0].a == contents.main else -1
     found = match[0].interval
     value, low, high = (sign * found.value, *sorted((sign * found.low, sign * found.high)))
     if low > 0:
-        return f"; better than {contents.baseline} by {value:.2f} ({low:.2f} to {high:.2f})"
+        return f"; better than {other} by {value:.2f} ({low:.2f} to {high:.2f})"
     if high < 0:
-        return f"; worse than {contents.baseline} by {-value:.2f} ({-high:.2f} to {-low:.2f})"
-    return f"; not to be told from {contents.baseline} (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
+        return f"; worse than {other} by {-value:.2f} ({-high:.2f} to {-low:.2f})"
+    return f"; not to be told from {other} (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
 
 
 def warnings(contents: RunContents) -> Iterator[str]:

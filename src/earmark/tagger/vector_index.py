@@ -5,6 +5,8 @@ Source: M. Douze et al. The Faiss library. arXiv:2401.08281
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 from pathlib import Path
@@ -13,7 +15,7 @@ from types import ModuleType
 import numpy as np
 
 from earmark.errors import MissingExtraError
-from earmark.run import write_atomically
+from earmark.run import write_atomically, write_json
 
 log = logging.getLogger("earmark")
 
@@ -22,13 +24,15 @@ LISTS_PER_ROOT = 2  # lists of near vectors, for every √rows
 TRAINED_ON = 40  # vectors for each list's centre; FAISS warns below 39
 LISTS_SEARCHED = 32
 ROWS_AT_ONCE = 65_536
+SAMPLED_PIECES, SAMPLED_BYTES = 64, 1 << 20  # of a file: to hash 1.5 GB whole takes seconds, a search does not
 
 
 class VectorIndex:
     """Vectors in lists of near ones, a byte a number, of which a search looks into a few. Mapped, not read into memory.
 
     Args:
-        file: whose vectors they are; the index stands beside it, and is made when it is not there, or older.
+        file: whose vectors they are; the index stands beside it, with what it was made of, and is made when it is not
+            there, or of other content.
         vectors: float32 (rows, features).
 
     Raises:
@@ -38,10 +42,14 @@ class VectorIndex:
     def __init__(self, file: Path, vectors: np.ndarray):
         self._faiss = _faiss()
         self.path = file.with_name(file.name + SUFFIX)
-        if not self._is_there(file, vectors):
+        self._made_of = file.with_name(self.path.name + ".json")
+        known = _fingerprint(file)
+        if not self._is_there(known, vectors):
             log.info("%s: making an index of %d vectors", self.path, len(vectors))
+            self._made_of.unlink(missing_ok=True)  # first: after a kill nothing vouches for a new index
             with write_atomically(self.path) as temporary:
                 self._faiss.write_index(self._build(vectors), os.fspath(temporary))
+            write_json(self._made_of, known)
         self._index = self._open()
         self._index.nprobe = LISTS_SEARCHED
 
@@ -50,13 +58,13 @@ class VectorIndex:
         _, found = self._index.search(_unit(queries), min(n_rows, self._index.ntotal))
         return [rows[rows >= 0] for rows in found]
 
-    def _is_there(self, file: Path, vectors: np.ndarray) -> bool:
-        """Whether the index that stands beside the file is whole and of it."""
+    def _is_there(self, known: dict[str, int | str], vectors: np.ndarray) -> bool:
+        """Whether the index that stands beside the file is whole and of its content."""
         try:
-            if self.path.stat().st_mtime_ns < file.stat().st_mtime_ns:
+            if json.loads(self._made_of.read_text(encoding="utf-8")) != known:
                 return False
             index = self._open()
-        except (OSError, RuntimeError):  # not there, or damaged
+        except (OSError, ValueError, RuntimeError):  # not there, or damaged
             return False
         return (index.ntotal, index.d) == vectors.shape
 
@@ -72,6 +80,20 @@ class VectorIndex:
         for first in range(0, n_rows, ROWS_AT_ONCE):
             index.add(_unit(vectors[first : first + ROWS_AT_ONCE]))
         return index
+
+
+def _fingerprint(file: Path) -> dict[str, int | str]:
+    """What tells a file's content from another's: size, time, and a hash of pieces spread over it, first and last too.
+
+    A small file is hashed whole; the last piece of an .npz holds the checksums of all its arrays.
+    """
+    status = file.stat()
+    digest = hashlib.sha256()
+    with open(file, "rb") as opened:
+        for start in np.unique(np.linspace(0, max(0, status.st_size - SAMPLED_BYTES), SAMPLED_PIECES).astype(np.int64)):
+            opened.seek(int(start))
+            digest.update(opened.read(SAMPLED_BYTES))
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256_of_sample": digest.hexdigest()}
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

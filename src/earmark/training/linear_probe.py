@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +21,22 @@ RIDGE = 0.003  # of the weights on standardised features, beside a loss per clip
 STEPS = 100  # of L-BFGS at most
 
 
-def fit_last_layer(net: TaggingNet, training: Manifest, framing: Framing, cache: Cache, loss: str = "") -> None:
-    """Set the weights of the last layer to those with the least loss on all windows of the clips, every clip counting
-    the same; the rest is kept.
+def fit_last_layer(
+    net: TaggingNet,
+    training: Manifest,
+    framing: Framing,
+    cache: Cache,
+    loss: str = "",
+    kept: Sequence[int] = (),
+) -> None:
+    """Set the weights of the last layer to those with the least loss on all windows of the clips; the rest is kept.
 
-    Training that starts from a head drawn at random first spoils the layers below it, which follow the noise.
+    A clip counts by its weight, however many windows it has. Training that starts from a head drawn at random first
+    spoils the layers below it, which follow the noise.
 
     Args:
         loss: a name in LOSSES; empty = cross_entropy where each clip has one label, bce otherwise.
+        kept: classes whose outputs stay as they are; the others are fitted beside them.
 
     Source: Kumar et al. 2022, arXiv 2202.10054 ("linear probing, then fine-tuning").
     """
@@ -40,21 +48,26 @@ def fit_last_layer(net: TaggingNet, training: Manifest, framing: Framing, cache:
     mean = (features * share).sum(dim=0) / share.sum()
     deviation = ((features - mean).square() * share).sum(dim=0).div(share.sum()).sqrt() + 1e-4
     standard = (features - mean) / deviation
+    with torch.no_grad():
+        given = net.head.last(features)
+    fresh = torch.ones(targets.shape[1], dtype=torch.bool)
+    fresh[list(kept)] = False
     weight = torch.zeros(targets.shape[1], features.shape[1], requires_grad=True)
     bias = torch.zeros(targets.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        found = measure(nn.functional.linear(standard, weight, bias), targets, weights)
+        logits = torch.where(fresh, nn.functional.linear(standard, weight, bias), given)
+        found = measure(logits, targets, weights)
         found = found + RIDGE / 2 * weight.square().sum()
         found.backward()
         return found
 
     optimizer.step(closure)
     with torch.no_grad():
-        net.head.last.weight.copy_(weight / deviation)
-        net.head.last.bias.copy_(bias - (weight / deviation) @ mean)
+        net.head.last.weight[fresh] = (weight / deviation)[fresh]
+        net.head.last.bias[fresh] = (bias - (weight / deviation) @ mean)[fresh]
 
 
 @torch.no_grad()
