@@ -77,6 +77,12 @@ def test_one_that_fails_ends_the_others(experiment, become, two_cores, tmp_path)
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_a_file_of_the_users_folder_is_no_module_of_a_worker(experiment, become, tmp_path):
+    become(f'echo "$PYTHONSAFEPATH" >> {tmp_path}/safe')
+    train_folds(experiment, [0])
+    assert (tmp_path / "safe").read_text().split() == ["1"]
+
+
 def test_each_worker_has_its_share_of_the_folds(experiment, become, two_cores, tmp_path):
     become(f'echo "$4 $5 $6" >> {tmp_path}/shares')
     train_folds(experiment, [0, 1, 2, 3, 4, "refit"])

@@ -79,11 +79,12 @@ def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
     # The number of threads changes the last digits of sums, so it may not depend on how many folds are left.
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     search = os.pathsep.join(filter(None, sys.path))
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": search, "PYTHONUTF8": "1"}
+    # The safe path: a file of the user's folder that is called like a module is none of ours.
+    ours = {"OMP_NUM_THREADS": threads, "PYTHONPATH": search, "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"}
+    environment = os.environ | ours
     path = experiment.run.logs / f"{experiment.config.model}_{number}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # -P: a file of the user's that is called like a module is none of ours.
-    command = [sys.executable, "-P", "-m", "earmark.flows.workers", str(experiment.run.folder), *folds]
+    command = [sys.executable, "-m", "earmark.flows.workers", str(experiment.run.folder), *folds]
     with open(path, "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment
