@@ -88,9 +88,10 @@ class Framing:
         """All windows of a waveform in memory, (windows, window_samples)."""
         return frame(waveform, self.window_samples, self.hop_samples, self.padding)
 
-    def pieces(self, waveform: np.ndarray, n_windows: int) -> Iterator[np.ndarray]:
-        """The same windows, at most n_windows at a time: those of an hour would not fit into memory."""
-        windows = frame_stream([waveform], self.window_samples, self.hop_samples, self.padding)
+    def pieces(self, blocks: Iterable[np.ndarray], n_windows: int) -> Iterator[np.ndarray]:
+        """The same windows of a sound in blocks (samples,), at most n_windows at a time: those of an hour would not fit
+        into memory."""
+        windows = frame_stream(blocks, self.window_samples, self.hop_samples, self.padding)
         while some := [window.samples for window in islice(windows, n_windows)]:
             yield np.stack(some)
 

@@ -72,7 +72,7 @@ class ClipFeatures:
             log.info("%s: %d clips", name, n_clips)
             with bar(name, n_clips, "clips", experiment.progress) as update:
                 self._values[output] = self.graph.of_clips(
-                    experiment.audio(experiment.manifest),
+                    experiment.manifest.clips(),
                     experiment.cache,
                     output,
                     threads=default_threads(),

@@ -74,7 +74,7 @@ def measure_speed(tagger: Tagger, clips: Sequence[Clip]) -> Speed:
     seconds = 0.0
     for clip in chosen:
         waveform = audio.load(clip.path, tagger.sample_rate, clip.start, clip.end)
-        heard.append((clip, list(framing.pieces(waveform, WINDOWS_PER_CALL))))
+        heard.append((clip, list(framing.pieces([waveform], WINDOWS_PER_CALL))))
         seconds += len(waveform) / tagger.sample_rate
         if seconds >= MEASURED_SECONDS:
             break

@@ -90,5 +90,5 @@ def _heard(net: TaggingNet, audio: ClipAudio, framing: Framing) -> tuple[Tensor,
 
 def _windows(audio: ClipAudio, framing: Framing) -> Iterator[tuple[int, Tensor]]:
     for clip in range(len(audio)):
-        for windows in framing.pieces(audio[clip], WINDOWS_AT_ONCE):
+        for windows in framing.pieces([audio[clip]], WINDOWS_AT_ONCE):
             yield clip, torch.from_numpy(windows)
