@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
 from earmark import audio
+from earmark.cli import console
 
 SOURCE = Path(__file__).parents[2] / "src"
 RATE = 8000
@@ -108,3 +111,30 @@ def finished(earmark, sounds, tmp_path_factory) -> Finished:
     done = earmark(*TRAIN, sounds, "--out", folder, "--json")
     assert done.returncode == 0, done.stderr
     return Finished(folder, done)
+
+
+@pytest.fixture
+def call(monkeypatch) -> Callable[..., tuple[Result, dict]]:
+    """`call(command, flow, answer, *words)`: a command in this process, its flow (a dotted name) replaced by one that
+    answers; the result, and what the flow was given."""
+
+    class Stdout:
+        """Whatever stdout is now."""
+
+        def __getattr__(self, name):
+            return getattr(sys.stdout, name)
+
+    def invoke(command, flow: str, answer, *words: str) -> tuple[Result, dict]:
+        given = {}
+
+        def answering(data, out, **options):
+            given.update(options, data=data, out=out)
+            return answer
+
+        monkeypatch.setattr(flow, answering)
+        monkeypatch.setattr(console.output, "file", Stdout())
+        app = typer.Typer()
+        app.command()(command)
+        return CliRunner().invoke(app, ["data", *words], catch_exceptions=False), given
+
+    return invoke

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from earmark.baselines.few_shot import Curve, FewShot, Point
-from earmark.cli import console, few_shot
+from earmark.cli import few_shot
 from earmark.errors import ConfigError
 from earmark.evaluation.bootstrap import Interval
 from earmark.flows.few_shot import Shown
@@ -24,30 +21,9 @@ def made(n_failures: int = 0) -> Shown:
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """`run(shown, *words)`: the command with the flow replaced; its result and what the flow was given."""
-
-    def invoke(shown: Shown, *words):
-        given = {}
-
-        def show_few_shot(data, out, **options):
-            given.update(options, data=data, out=out)
-            return shown
-
-        monkeypatch.setattr("earmark.flows.few_shot.show_few_shot", show_few_shot)
-        app = typer.Typer()
-        app.command()(few_shot.few_shot)
-
-        class Stdout:
-            """Whatever stdout is now."""
-
-            def __getattr__(self, name):
-                return getattr(sys.stdout, name)
-
-        monkeypatch.setattr(console.output, "file", Stdout())
-        return CliRunner().invoke(app, ["data", *words], catch_exceptions=False), given
-
-    return invoke
+def run(call):
+    """`run(answer, *words)`: the command with the flow replaced; its result and what the flow was given."""
+    return lambda answer, *words: call(few_shot.few_shot, "earmark.flows.few_shot.show_few_shot", answer, *words)
 
 
 def test_the_table_has_a_row_for_each_number_of_clips(run):

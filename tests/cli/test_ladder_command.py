@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from earmark.baselines.ladder import CHEAPEST_RULE, Cost, Ladder, Rung
-from earmark.cli import console, ladder
+from earmark.cli import ladder
 from earmark.evaluation import make_scorecard
 from earmark.flows.ladder import Climbed
 
@@ -29,30 +26,9 @@ def made(n_failures: int = 0, share: float = 1.0) -> Climbed:
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """`run(climbed, *words)`: the command with the flow replaced; its result and what the flow was given."""
-
-    def invoke(climbed: Climbed, *words):
-        given = {}
-
-        def climb(data, out, **options):
-            given.update(options, data=data, out=out)
-            return climbed
-
-        monkeypatch.setattr("earmark.flows.ladder.ladder", climb)
-        app = typer.Typer()
-        app.command()(ladder.ladder)
-
-        class Stdout:
-            """Whatever stdout is now."""
-
-            def __getattr__(self, name):
-                return getattr(sys.stdout, name)
-
-        monkeypatch.setattr(console.output, "file", Stdout())
-        return CliRunner().invoke(app, ["data", *words], catch_exceptions=False), given
-
-    return invoke
+def run(call):
+    """`run(answer, *words)`: the command with the flow replaced; its result and what the flow was given."""
+    return lambda answer, *words: call(ladder.ladder, "earmark.flows.ladder.ladder", answer, *words)
 
 
 def test_the_table_marks_the_cheapest_that_is_level_and_says_what_was_left_out(run):

@@ -13,9 +13,13 @@ import pytest
 import torch
 
 from earmark import audio
+from earmark.export.graph import export_tagger
 from earmark.flows import workers
 from earmark.flows.train import Trained
 from earmark.flows.train import train as train_fully
+from earmark.models.frontend import FrontendConfig
+from earmark.models.tagging_net import build
+from earmark.tagger.metadata import TaggerMetadata
 
 RATE = 8000
 CLASSES = {"low": 300.0, "high": 2500.0, "noise": 0.0}
@@ -145,3 +149,21 @@ def folders(make_folders, tmp_path_factory) -> Path:
 def trained(train, folders, tmp_path_factory) -> Trained:
     """A finished run on them."""
     return train(folders, tmp_path_factory.mktemp("runs") / "tones")
+
+
+@pytest.fixture(scope="session")
+def write_ears() -> Callable[..., None]:
+    """`write_ears(path)`: the tagger file of a network of 16 kHz that has learnt nothing."""
+
+    def write(path: Path, clips: str = "") -> None:
+        """`clips`: a sketch of what it says it was trained on."""
+        torch.manual_seed(0)
+        rate = 16_000
+        net = build("tiny_cnn", FrontendConfig(sample_rate=rate, n_mels=16), 2, {"width": "8"}).eval()
+        trained_on = {"clips": clips} if clips else {}
+        metadata = TaggerMetadata("ears", ("a", "b"), rate, 0.4, 0.2, True, trained_on=trained_on)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = 0.1 * np.random.default_rng(0).standard_normal((2, metadata.window_samples))
+        export_tagger([net], metadata, path, noise.astype(np.float32))
+
+    return write

@@ -5,39 +5,22 @@ from __future__ import annotations
 import json
 from functools import partial
 
-import numpy as np
 import pytest
-import torch
 
 from earmark.baselines.features import SummaryFeatures
 from earmark.data.leakage import hash_contents
 from earmark.data.readers import read_manifest
 from earmark.data.seen import sketch
 from earmark.errors import ConfigError, ManifestError, TaggerFileError
-from earmark.export.graph import export_tagger
 from earmark.flows.few_shot import JSON, MISSING, SUMMARY, Shown, show_few_shot
-from earmark.models.frontend import FrontendConfig
-from earmark.models.tagging_net import build
 from earmark.run import TAGGER_SUFFIX
 from earmark.tagger.home import converted
-from earmark.tagger.metadata import TaggerMetadata
 
 RATE = 16_000
 
 
-def write_ears(path, clips: str = "") -> None:
-    """A tagger file of a network with random weights; `clips`: a sketch of what it says it was trained on."""
-    torch.manual_seed(0)
-    net = build("tiny_cnn", FrontendConfig(sample_rate=RATE, n_mels=16), 2, {"width": "8"}).eval()
-    trained_on = {"clips": clips} if clips else {}
-    metadata = TaggerMetadata("ears", ("a", "b"), RATE, 0.4, 0.2, True, trained_on=trained_on)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = 0.1 * np.random.default_rng(0).standard_normal((2, metadata.window_samples))
-    export_tagger([net], metadata, path, noise.astype(np.float32))
-
-
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory, write_ears):
     """A home folder that holds one backbone, `ears`."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
@@ -100,7 +83,7 @@ def test_without_a_backbone_there_is_one_curve_and_it_is_said(curves, folders, t
     assert MISSING in found.remarks
 
 
-def test_a_network_that_learnt_what_is_held_out_is_refused_or_marked(curves, folders, tmp_path):
+def test_a_network_that_learnt_what_is_held_out_is_refused_or_marked(curves, folders, tmp_path, write_ears):
     manifest = read_manifest(folders)
     path = tmp_path / f"knows{TAGGER_SUFFIX}"
     write_ears(path, sketch(manifest, hash_contents(manifest)))
@@ -113,7 +96,7 @@ def test_a_network_that_learnt_what_is_held_out_is_refused_or_marked(curves, fol
     assert (tmp_path / "out" / "leaks.csv").is_file()
 
 
-def test_two_backbones_of_one_name_are_refused(curves, folders, tmp_path):
+def test_two_backbones_of_one_name_are_refused(curves, folders, tmp_path, write_ears):
     write_ears(tmp_path / f"ears{TAGGER_SUFFIX}")
     with pytest.raises(ConfigError, match="--on: two backbones are called ears"):
         curves(folders, tmp_path / "out", on=["ears", str(tmp_path / f"ears{TAGGER_SUFFIX}")])

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 
 from earmark.baselines.features import SummaryFeatures
 from earmark.baselines.ladder import KINDS
@@ -18,7 +17,6 @@ from earmark.data.seen import sketch
 from earmark.errors import ConfigError, ManifestError, TaggerFileError
 from earmark.evaluation.blend import blend, pick_members
 from earmark.evaluation.metrics import accuracy
-from earmark.export.graph import export_tagger
 from earmark.flows.experiment import Experiment
 from earmark.flows.ladder import Climbed, climb, that_fit
 from earmark.flows.ladder import ladder as run_ladder
@@ -27,13 +25,10 @@ from earmark.flows.ladder_insight import insight
 from earmark.flows.ladder_rungs import MISSING, NETWORKS, SUMMARY, Candidate, Stage, candidates
 from earmark.flows.prepare import Prepared, prepare
 from earmark.flows.run_config import DataConfig, RunConfig
-from earmark.models.frontend import FrontendConfig
-from earmark.models.tagging_net import build
 from earmark.predictions import Predictions
 from earmark.run import Run
 from earmark.tagger import load_tagger, score_files
 from earmark.tagger.home import converted, present
-from earmark.tagger.metadata import TaggerMetadata
 from earmark.windows import POOLS
 
 RATE = 16_000
@@ -43,24 +38,13 @@ NAMES = ("prior", "knn", "logistic", "tiny_cnn", "ears+choice", "blend")
 
 
 @pytest.fixture(scope="module")
-def ears(tmp_path_factory):
+def ears(tmp_path_factory, write_ears):
     """A home folder that holds one backbone, `ears`: a network of 16 kHz that has learnt nothing."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EARMARK_HOME", str(home))
         write_ears(converted("ears"))
         yield home
-
-
-def write_ears(path, clips: str = "") -> None:
-    """A tagger file of a network with random weights; `clips`: a sketch of what it says it was trained on."""
-    torch.manual_seed(0)
-    net = build("tiny_cnn", FrontendConfig(sample_rate=RATE, n_mels=16), 2, {"width": "8"}).eval()
-    trained_on = {"clips": clips} if clips else {}
-    metadata = TaggerMetadata("ears", ("a", "b"), RATE, 0.4, 0.2, True, trained_on=trained_on)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = 0.1 * np.random.default_rng(0).standard_normal((2, metadata.window_samples))
-    export_tagger([net], metadata, path, noise.astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -268,27 +252,27 @@ def test_a_rung_that_is_not_here_is_refused(prepared, rung, error, says):
         candidates(prepared.config, (), (rung,))
 
 
-def test_two_backbones_of_one_name_are_refused(prepared, tmp_path):
+def test_two_backbones_of_one_name_are_refused(prepared, tmp_path, write_ears):
     write_ears(tmp_path / "ears.tagger.onnx")
     with pytest.raises(ConfigError, match=r"--on: two rungs would be called ears\+choice"):
         candidates(prepared.config, ("ears", str(tmp_path / "ears.tagger.onnx")))
 
 
-def knowing(folders, path) -> str:
+def knowing(folders, path, write_ears) -> str:
     """The path of a tagger file that says it was trained on these sounds."""
     manifest = read_manifest(folders)
     write_ears(path, sketch(manifest, hash_contents(manifest)))
     return str(path)
 
 
-def test_a_backbone_that_has_learnt_what_is_held_out_stops_the_ladder(ladder, folders, tmp_path):
-    old = knowing(folders, tmp_path / "old.tagger.onnx")
+def test_a_backbone_that_has_learnt_what_is_held_out_stops_the_ladder(ladder, folders, tmp_path, write_ears):
+    old = knowing(folders, tmp_path / "old.tagger.onnx", write_ears)
     with pytest.raises(ManifestError, match="was trained on sounds that are held out here"):
         ladder(folders, tmp_path / "out", rungs=("prior",), on=(old,))
 
 
-def test_leaks_are_told_once_and_the_page_says_how_many_more(ladder, folders, tmp_path):
-    old = knowing(folders, tmp_path / "old.tagger.onnx")
+def test_leaks_are_told_once_and_the_page_says_how_many_more(ladder, folders, tmp_path, write_ears):
+    old = knowing(folders, tmp_path / "old.tagger.onnx", write_ears)
     given = {"rungs": ("prior",), "on": (old,), "allow_leak": True}
     done = ladder(folders, tmp_path / "out", f"backbone.on={old}", "model=choice", **given)
     told = [remark for remark in done.ladder.scorecard.remarks if remark.startswith("Leak: ")]
@@ -309,7 +293,7 @@ def test_a_finetuned_network_is_no_rung(ladder, folders, tmp_path, monkeypatch):
             ladder(folders, tmp_path / "out", *filter(None, [given.pop("more", "")]), **given)
 
 
-def test_a_backbone_may_be_called_as_a_folder_of_the_ladder_is(prepared, tmp_path):
+def test_a_backbone_may_be_called_as_a_folder_of_the_ladder_is(prepared, tmp_path, write_ears):
     for name in ("costs", "trial", "fold_0"):
         write_ears(tmp_path / f"{name}.tagger.onnx")
         [rung] = candidates(prepared.config, (), (str(tmp_path / f"{name}.tagger.onnx"),))

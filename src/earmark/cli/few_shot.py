@@ -9,7 +9,6 @@ import typer
 
 from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_table, show_log
-from earmark.cli.train import Settings
 
 
 def few_shot(
@@ -22,16 +21,14 @@ def few_shot(
     draws: Annotated[int, typer.Option(min=1, help="How often clips are drawn, for each fold.")] = 5,
     head: Annotated[str, typer.Option(help="logistic, svm, knn, mlp, forest, …")] = "logistic",
     out: Annotated[Path | None, typer.Option(help="Folder of what is written. [default: runs/NAME-few-shot]")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")] = None,
-    setting: Settings = None,
+    recipe: options.Recipe = None,
+    setting: options.Settings = None,
     fraction: options.Fraction = 1.0,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,
     merge: options.Merge = True,
-    allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
-    ] = False,
+    allow_leak: options.AllowLeak = False,
     as_json: options.AsJson = False,
 ) -> None:
     """How many labelled clips of each class are enough? Scores after 1, 2, 4, … of them, on each kind of features.

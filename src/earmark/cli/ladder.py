@@ -9,7 +9,6 @@ import typer
 
 from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_table, show_log
-from earmark.cli.train import Settings
 
 if TYPE_CHECKING:
     from earmark.baselines.ladder import Ladder
@@ -30,16 +29,14 @@ def ladder(
     budget: Annotated[
         str | None, typer.Option(help="How long all may take, such as 10m: what will not fit is left out and said.")
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")] = None,
-    setting: Settings = None,
+    recipe: options.Recipe = None,
+    setting: options.Settings = None,
     fraction: options.Fraction = 1.0,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,
     merge: options.Merge = True,
-    allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
-    ] = False,
+    allow_leak: options.AllowLeak = False,
     as_json: options.AsJson = False,
 ) -> None:
     """What does each kind of model score here, and what does it cost? From label shares to a pretrained network.

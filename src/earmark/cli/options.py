@@ -32,4 +32,12 @@ Fraction = Annotated[
 Segment = Annotated[
     str | None, typer.Option(help="activity: cut clips into their sounding stretches, all of one group.")
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as --set optim.epochs=30. May be repeated.", metavar="KEY=VALUE"),
+]
+Recipe = Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")]
+AllowLeak = Annotated[
+    bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

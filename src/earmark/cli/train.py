@@ -10,11 +10,6 @@ import typer
 from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_scorecard, show_log
 
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="One setting, such as --set optim.epochs=30. May be repeated.", metavar="KEY=VALUE"),
-]
-
 On = Annotated[
     str | None,
     typer.Option(
@@ -55,17 +50,15 @@ def train(
     finetune: Finetune = False,
     start: Start = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")] = None,
-    setting: Settings = None,
+    recipe: options.Recipe = None,
+    setting: options.Settings = None,
     fraction: options.Fraction = 1.0,
     segment: options.Segment = None,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,
     merge: options.Merge = True,
-    allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
-    ] = False,
+    allow_leak: options.AllowLeak = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on labelled sounds: folds, baseline, network, scores with intervals, one tagger file, a report.

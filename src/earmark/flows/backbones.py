@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 
@@ -17,13 +15,12 @@ from earmark.baselines import SEQUENCE_HEADS
 from earmark.data.seen import join
 from earmark.errors import ConfigError, TaggerFileError
 from earmark.export.backbone import LOGITS, patch_graph
-from earmark.export.graph import IR_VERSION, TOLERANCE, open_graph, trace
+from earmark.export.graph import IR_VERSION, TOLERANCE, difference, trace, write_graph
 from earmark.flows.pretrained import probes
 from earmark.flows.run_config import FINETUNED, BackboneConfig, RunConfig, backbone_name
 from earmark.flows.starting_weights import find_start
 from earmark.models.depths import DepthFeatures
 from earmark.models.pretrained.networks import PRETRAINED
-from earmark.run import write_atomically
 from earmark.tagger import load_tagger
 from earmark.tagger.home import converted, find_tagger, home_folder
 from earmark.tagger.metadata import TaggerMetadata
@@ -86,6 +83,7 @@ class Backbone:
         Raises:
             ConfigError: it lacks an output that is asked for, or does not hear patches of that length.
             FetchError: its weights are not on this machine.
+            TaggerFileError: an export for other patches differs from the network.
         """
         patch = self.patch()
         if patch.window_samples == self.metadata.window_samples and DEPTHS not in self.outputs:
@@ -112,26 +110,15 @@ class Backbone:
             model = trace(module, n_samples, OUTPUTS)
             model.ir_version = IR_VERSION
             with torch.no_grad():
-                expected = module(torch.from_numpy(windows))
-            require_same(open_graph(model).run(list(OUTPUTS), {"waveform": windows}), expected, path)
-            with write_atomically(path) as temporary:
-                temporary.write_bytes(model.SerializeToString())
+                expected = [part.numpy() for part in module(torch.from_numpy(windows))]
+            apart = difference(model, windows, dict(zip(OUTPUTS, expected, strict=True)))
+            if not apart <= TOLERANCE:
+                raise TaggerFileError(
+                    f"{path}: the exported graph differs from the network by {apart:.2g} (at most {TOLERANCE:g} is "
+                    "allowed), so it is not written. This is a defect of Earmark: please report it."
+                )
+            write_graph(model, path)
         return path
-
-
-def require_same(found: Sequence[np.ndarray], expected: Sequence[torch.Tensor], path: Path) -> None:
-    """Hold what a graph gives against torch.
-
-    Raises:
-        TaggerFileError: they differ by more than TOLERANCE of the largest value.
-    """
-    for ours, theirs in zip(found, expected, strict=True):
-        apart = float(np.abs(ours - theirs.numpy()).max() / max(1.0, float(theirs.abs().max())))
-        if not apart <= TOLERANCE:
-            raise TaggerFileError(
-                f"{path}: the exported graph differs from the network by {apart:.2g} (at most {TOLERANCE:g} is "
-                "allowed), so it is not written. This is a defect of Earmark: please report it."
-            )
 
 
 def find_backbone(config: BackboneConfig) -> Backbone:

@@ -11,7 +11,7 @@ from earmark.baselines.feature_graph import WindowFeatures
 from earmark.baselines.few_shot import FewShot, LabelledClips, few_shot, n_fits, usable_shots
 from earmark.errors import ConfigError
 from earmark.flows.backbones import find_backbone
-from earmark.flows.classifier_folds import ClipFeatures
+from earmark.flows.classifier_folds import ClipFeatures, one_thread
 from earmark.flows.experiment import Experiment
 from earmark.flows.prepare import Prepared, leak_remarks, prepare, write_failures, write_leaks
 from earmark.flows.progress import bar
@@ -97,7 +97,7 @@ def show_few_shot(
         for name, config in configs.items()
     }
     total = n_fits(clips, len(features), shots, n_draws)
-    with bar("fitting heads", total, "heads", progress) as update:
+    with bar("fitting heads", total, "heads", progress) as update, one_thread():
         found = few_shot(
             clips,
             features,

@@ -72,16 +72,8 @@ def train(
     """
     data = Path(data)
     run = Run(Path(out) if out else default_folder(data))
-    given = DataConfig(
-        path=str(data.resolve()),
-        audio_dir=str(Path(audio_dir).resolve()) if audio_dir else None,
-        encoding=encoding,
-        folder_tricks=folder_tricks,
-        merge=merge,
-        fraction=fraction,
-        segment=segment,
-        allow_leak=allow_leak,
-    )
+    how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge, "fraction": fraction}
+    given = DataConfig.at(data, audio_dir, segment=segment, allow_leak=allow_leak, **how)
     prepared = prepare(given, Path(recipe) if recipe else None, settings, run, progress)
     fresh = not run.config.exists()
     claim(run, prepared.config, prepared.manifest)
