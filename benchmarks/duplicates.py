@@ -32,7 +32,8 @@ from duplicates_copies import ESC_RATE, KINDS, Sound, collections, make_copies, 
 from duplicates_page import as_markdown
 
 from earmark.audio import load
-from earmark.data.fingerprint import LIKELY, SURE, Fingerprint, Match, find_matches, fingerprint
+from earmark.data.fingerprint import Fingerprint, fingerprint
+from earmark.data.matches import LIKELY, SURE, Match, find_matches
 
 RESULTS = Path(__file__).parent / "results" / "duplicates"
 STRONG = 8.0  # evidence of the exhaustive search that is listed; chance gives 4 to 6

@@ -11,7 +11,7 @@ import soundfile
 from earmark import audio
 from earmark.data import Manifest
 from earmark.data.check import CheckResult, check, copies
-from earmark.data.fingerprint import LIKELY, SURE, Match
+from earmark.data.matches import LIKELY, SURE, Match
 
 RATE = 16_000
 

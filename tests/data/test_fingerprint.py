@@ -17,16 +17,8 @@ from scipy.signal import lfilter
 
 from earmark.audio import load
 from earmark.audio.resample import resample
-from earmark.data.fingerprint import (
-    LIKELY,
-    SURE,
-    Fingerprint,
-    FingerprintStream,
-    Match,
-    clusters,
-    find_matches,
-    fingerprint,
-)
+from earmark.data.fingerprint import Fingerprint, FingerprintStream, fingerprint
+from earmark.data.matches import LIKELY, SURE, Match, clusters, find_matches
 
 RATE = 16_000
 ESC50 = Path(__file__).parents[3] / "shared" / "data" / "esc50" / "audio"

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earmark.data import Manifest, find_leaks, read_manifest, refuse_leaks
-from earmark.data.fingerprint import LIKELY, SURE, Match
 from earmark.data.leakage import KINDS, hash_contents
+from earmark.data.matches import LIKELY, SURE, Match
 from earmark.errors import ManifestError
 
 REAL = Path("../shared/data")

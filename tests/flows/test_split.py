@@ -9,9 +9,10 @@ import pytest
 
 from earmark import audio
 from earmark.data import Manifest, read_manifest
-from earmark.data.fingerprint import SURE, find_matches, fingerprint
+from earmark.data.fingerprint import fingerprint
 from earmark.data.fraction import take_fraction
 from earmark.data.lock import lock_path, read_lock, verify
+from earmark.data.matches import SURE, find_matches
 from earmark.errors import ConfigError, ManifestError
 from earmark.flows.split import Grouping, Shares, audit, listen, split
 

@@ -1,8 +1,8 @@
-"""Sounds decoded and resampled once, kept as memory-mapped float16 files named by content and rate.
+"""Sounds decoded and resampled once, kept as memory-mapped float32 files named by content and rate.
 
 Beside them stands what was computed of a sound and is slow to compute again, such as embeddings.
 
-float16, because int16 clips what codecs overshoot and is coarse for quiet recordings.
+float32, bit for bit what `audio.load` gives: what is trained on is what a tagger will hear (docs/decisions/0014).
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from earmark.audio.decode import blocks, region_samples
+from earmark.audio import decode
 from earmark.audio.probe import require_file
 from earmark.errors import AudioError, ConfigError, RunError
 from earmark.run import write_atomically
 
-ENTRY_SUFFIX = ".v2.npy"  # raise the number when decoding changes
-FLOAT16_MAX = 65_504.0
+ENTRY_SUFFIX = ".v3.npy"  # raise the number when decoding changes
+ENTRIES = "*.v*.npy"  # those of earlier versions too: nobody reads them, so they are the first to go
+BLOCK_SECONDS = 10.0
 SETTLED_SECONDS = 2.0  # a file changed more recently than this may change again without its time showing it
 
 
@@ -98,7 +99,7 @@ class Cache:
             path, sample_rate, start, end: as for `audio.load`; a region is a slice of the whole file's entry.
 
         Returns:
-            Read-only memory map, float16 (samples,). Convert what you use to float32 before computing.
+            Read-only memory map, float32 (samples,).
 
         Raises:
             AudioError: the file or the region cannot be read.
@@ -110,13 +111,32 @@ class Cache:
         try:
             samples = np.load(entry, mmap_mode="r")
         except (OSError, ValueError, EOFError):  # not there, or not what this module wrote
-            self._fill(entry, lambda temporary: _write_float16(path, temporary, sample_rate))
+            self._fill(entry, lambda temporary: _write_sound(path, temporary, sample_rate))
             self._evict()
             samples = np.load(entry, mmap_mode="r")
         if not start and end is None:
             return samples
-        first, stop = region_samples(path, start, end, len(samples), sample_rate)
+        first, stop = decode.region_samples(path, start, end, len(samples), sample_rate)
         return samples[first:stop]
+
+    def blocks(
+        self, path: str | Path, sample_rate: int, start: float = 0.0, end: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """The blocks of `audio.blocks`, bit for bit: a whole file from the cache, a region from the file.
+
+        (A region of the whole was resampled in its surroundings, not alone.)
+
+        Raises:
+            AudioError: the file or the region cannot be read.
+            ConfigError: the cache folder cannot be written to.
+        """
+        if start or end is not None:
+            yield from decode.blocks(path, sample_rate, start, end)
+            return
+        samples = self.waveform(path, sample_rate)
+        longest = round(BLOCK_SECONDS * sample_rate)
+        for first in range(0, len(samples), longest):
+            yield np.asarray(samples[first : first + longest])
 
     def array(self, path: str | Path, kind: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         """What is computed of a file, computed only if the cache does not hold it.
@@ -170,7 +190,7 @@ class Cache:
                 entry = self._entry(path, str(sample_rate))
                 self._use(entry)
                 if not entry.exists():
-                    self._fill(entry, lambda temporary: _write_float16(path, temporary, sample_rate))
+                    self._fill(entry, lambda temporary: _write_sound(path, temporary, sample_rate))
             except AudioError as error:
                 return str(error)
             return None
@@ -233,7 +253,7 @@ class Cache:
     def _entries(self) -> list[tuple[int, int, Path]]:
         """(time last used in ns, bytes, file) of each entry, the one used longest ago first."""
         found = []
-        for entry in self.folder.glob(f"*{ENTRY_SUFFIX}"):
+        for entry in self.folder.glob(ENTRIES):
             with contextlib.suppress(FileNotFoundError):  # another process has deleted it
                 status = entry.stat()
                 found.append((status.st_mtime_ns, status.st_size, entry))
@@ -287,16 +307,13 @@ class Cache:
         return known
 
 
-def _write_float16(path: Path, target: Path, sample_rate: int) -> int:
-    """Decode `path` into a .npy file of float16; returns its size in bytes."""
+def _write_sound(path: Path, target: Path, sample_rate: int) -> int:
+    """Decode `path` into a .npy file; returns its size in bytes."""
     with open(target, "wb") as file:
         _write_header(file, 0)
         n_samples = 0
-        for block in blocks(path, sample_rate):
-            peak = float(np.abs(block).max())
-            if peak > FLOAT16_MAX:
-                raise AudioError(f"{path}: has a peak of {peak:.3g}, full scale being 1. Scale it to full scale.")
-            file.write(block.astype("<f2").tobytes())
+        for block in decode.blocks(path, sample_rate):
+            file.write(block.astype("<f4", copy=False).tobytes())
             n_samples += len(block)
         size = file.tell()
         file.seek(0)
@@ -312,8 +329,8 @@ def _write_array(target: Path, array: np.ndarray) -> int:
 
 
 def _write_header(file, n_samples: int) -> None:
-    """The .npy header of a float16 row."""
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": (n_samples,)})
+    """The .npy header of a row of samples."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n_samples,)})
 
 
 def _delete(entry: Path) -> bool:

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 
 from earmark.audio.cache import Cache
-from earmark.audio.decode import blocks
 from earmark.export.graph import open_graph
 from earmark.tagger.tagger import Clip
 from earmark.windows import Framing
@@ -39,7 +38,7 @@ class FeatureGraph:
         self.model = model
         self.framing = framing
         self._session = open_graph(model)
-        described = model.SerializeToString(deterministic=True) + f"{framing} of files".encode()
+        described = model.SerializeToString(deterministic=True) + f"{framing}".encode()
         self._digest = hashlib.sha256(described).hexdigest()[:DIGITS_OF_GRAPH]
 
     def __call__(self, windows: np.ndarray, output: str = "embedding") -> np.ndarray:
@@ -56,9 +55,6 @@ class FeatureGraph:
         progress: Callable[[int], None] | None = None,
     ) -> WindowFeatures:
         """Features of every window of every clip; those that the cache holds are not computed again.
-
-        The sound is read from the files, as a tagger reads it. The cache of sounds rounds to half precision: a few ten
-        thousandths of full scale, which is much in bands that hold nothing, and some networks hear it.
 
         Args:
             output: "embedding" or "sequence".
@@ -81,7 +77,7 @@ class FeatureGraph:
         region = "" if not clip.start and clip.end is None else f"-{clip.start}-{clip.end}"  # to the last digit
 
         def compute() -> np.ndarray:
-            sound = blocks(clip.path, self.framing.sample_rate, clip.start, clip.end)
+            sound = cache.blocks(clip.path, self.framing.sample_rate, clip.start, clip.end)
             pieces = self.framing.pieces(sound, WINDOWS_AT_ONCE)
             return np.concatenate([self(windows, output) for windows in pieces])
 

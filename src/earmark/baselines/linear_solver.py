@@ -33,7 +33,7 @@ class Labels:
     negative: np.ndarray
     competing: np.ndarray
 
-    def select(self, rows: np.ndarray) -> Labels:
+    def select(self, rows: np.ndarray | slice) -> Labels:
         """Some rows, by position."""
         return Labels(self.positive[rows], self.negative[rows], self.competing[rows])
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from earmark.baselines.chain import Chain, squash
 from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import choose, log_loss
-from earmark.baselines.linear_solver import base_logits, labels_of, sigmoid_loss, softmax_loss
+from earmark.baselines.linear_solver import Labels, base_logits, labels_of, sigmoid_loss, softmax_loss
 from earmark.baselines.standardise import Standardisation, standardisation
 
 EPOCHS = (5, 10, 15, 20, 30, 40, 60, 80)
@@ -66,7 +66,7 @@ def fit_mlp(examples: Examples, *, seed: int) -> HiddenLayerClassifier:
         state.train_to(epochs)
         return state
 
-    choice = choose(ready, EPOCHS, DEFAULT_EPOCHS, fit, log_loss, patience=2)
+    choice = choose(ready, EPOCHS, DEFAULT_EPOCHS, fit, log_loss)
     state = fit(ready, choice.setting, None)
     facts = {"hidden": HIDDEN, "epochs": choice.setting, **choice.facts}
     held_out = squash(choice.outputs, examples.multi_label)
@@ -74,7 +74,10 @@ def fit_mlp(examples: Examples, *, seed: int) -> HiddenLayerClassifier:
 
 
 class _Training:
-    """A network in training: epochs can be added."""
+    """A network in training: epochs can be added.
+
+    Its gradient is written out: of a network this small torch's own takes most of the time.
+    """
 
     def __init__(self, examples: Examples, seed: int):
         known = examples.weights.any(axis=1)
@@ -84,49 +87,50 @@ class _Training:
         self._labels = labels_of(kept)
         self._draws = torch.Generator().manual_seed(seed)
         self._epochs = 0
-        self._net = self._fresh(examples)
-        self._optimizer = torch.optim.AdamW(self._net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self._inward, self._threshold, self._outward, self._bias = layers = self._fresh(examples)
+        self._optimizer = torch.optim.AdamW(layers, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
 
-    def _fresh(self, examples: Examples) -> nn.Sequential:
+    def _fresh(self, examples: Examples) -> list[Tensor]:
         """Weights drawn from the seed; the last bias says what is likely before anything is heard."""
         n_features = examples.features.shape[1]
-        inward = nn.utils.skip_init(nn.Linear, n_features, HIDDEN)  # else the global generator would be drawn from
-        outward = nn.utils.skip_init(nn.Linear, HIDDEN, examples.n_classes)
-        with torch.no_grad():
-            inward.weight.normal_(std=(2 / n_features) ** 0.5, generator=self._draws)
-            inward.bias.zero_()
-            outward.weight.normal_(std=0.25 * (2 / HIDDEN) ** 0.5, generator=self._draws)
-            outward.bias.copy_(torch.from_numpy(base_logits(examples)))
-        return nn.Sequential(inward, nn.ReLU(), outward)
+        inward = torch.empty(n_features, HIDDEN).normal_(std=(2 / n_features) ** 0.5, generator=self._draws)
+        outward = torch.empty(HIDDEN, examples.n_classes)
+        outward.normal_(std=0.25 * (2 / HIDDEN) ** 0.5, generator=self._draws)
+        return [inward, torch.zeros(HIDDEN), outward, torch.from_numpy(base_logits(examples))]
 
+    @torch.no_grad()
     def train_to(self, epochs: int) -> None:
-        """Add epochs until there are so many."""
-        self._net.train()
+        """Add epochs until there are so many; hidden units drop out by draws of our own, the same everywhere."""
+        n_rows = len(self._features)
         while self._epochs < epochs:
             self._epochs += 1
-            order = torch.randperm(len(self._features), generator=self._draws)
-            for batch in order.split(BATCH_SIZE):
-                logits = self._drop_out(self._features[batch])
-                _, slope = self._loss(logits.detach().numpy(), self._labels.select(batch.numpy()))
-                self._optimizer.zero_grad()
-                logits.backward(torch.from_numpy(slope) * (len(order) / len(batch)))  # a mean over the batch
+            order = torch.randperm(n_rows, generator=self._draws)
+            features, labels = self._features[order], self._labels.select(order.numpy())
+            kept = (torch.rand(n_rows, HIDDEN, generator=self._draws) >= DROPOUT).float() / (1 - DROPOUT)
+            for first in range(0, n_rows, BATCH_SIZE):
+                rows = slice(first, min(first + BATCH_SIZE, n_rows))
+                self._set_gradient(features[rows], labels.select(rows), kept[rows])
                 self._optimizer.step()
 
-    def _drop_out(self, features: Tensor) -> Tensor:
-        """Logits with hidden units dropped by draws of our own, so that a seed means the same everywhere."""
-        hidden = self._net[1](self._net[0](features))
-        kept = torch.rand(hidden.shape, generator=self._draws) >= DROPOUT
-        return self._net[2](hidden * kept / (1 - DROPOUT))
+    def _set_gradient(self, features: Tensor, labels: Labels, kept: Tensor) -> None:
+        """Of the mean loss over a batch; `kept` is (rows, HIDDEN), 0 where a unit is dropped."""
+        hidden = torch.addmm(self._threshold, features, self._inward).relu_()
+        dropped = hidden * kept
+        _, slope = self._loss(torch.addmm(self._bias, dropped, self._outward).numpy(), labels)
+        slope = torch.from_numpy(slope) * (len(self._features) / len(features))  # labels are over the sum of all rows
+        back = (slope @ self._outward.T) * kept * (hidden > 0)
+        self._outward.grad, self._bias.grad = dropped.T @ slope, slope.sum(dim=0)
+        self._inward.grad, self._threshold.grad = features.T @ back, back.sum(dim=0)
 
     @torch.no_grad()
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(rows, classes) of standardised features (rows, features)."""
-        return self._net(torch.from_numpy(features)).numpy()
+        hidden = torch.addmm(self._threshold, torch.from_numpy(features), self._inward).relu_()
+        return torch.addmm(self._bias, hidden, self._outward).numpy()
 
     def layers(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """(weight (inputs, outputs), bias) of both layers."""
-        inward, outward = (
-            (layer.weight.detach().T.numpy().copy(), layer.bias.detach().numpy().copy())
-            for layer in (self._net[0], self._net[2])
+        inward, threshold, outward, bias = (
+            layer.numpy().copy() for layer in (self._inward, self._threshold, self._outward, self._bias)
         )
-        return inward, outward
+        return (inward, threshold), (outward, bias)

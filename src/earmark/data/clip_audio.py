@@ -9,10 +9,7 @@ from earmark.data.manifest import Manifest
 
 
 class ClipAudio:
-    """The waveforms of a manifest's clips (samples,), as the cache holds them: float16 memory maps.
-
-    An hour is slow to convert: slice first what is needed, and make that float32.
-    """
+    """The waveforms of a manifest's clips, float32 (samples,): memory maps of the cache, read only where sliced."""
 
     def __init__(self, manifest: Manifest, cache: Cache, sample_rate: int):
         self.clips = manifest.clips()

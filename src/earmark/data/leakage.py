@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from earmark.audio.cache import content_hash
-from earmark.data.fingerprint import SURE, Match, clusters
 from earmark.data.manifest import Manifest
+from earmark.data.matches import SURE, Match, clusters
 from earmark.errors import AudioError, ManifestError, summarise_rows
 
 # kind → what it means. Other programs read the kinds: keep them.

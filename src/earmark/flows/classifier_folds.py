@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from earmark.data.leakage import hash_contents
 from earmark.data.manifest import Manifest
 from earmark.export.graph import trace, write_tagger
 from earmark.flows.backbones import Backbone, made_from
+from earmark.flows.cross_validate import cross_validate_fold
 from earmark.flows.experiment import Experiment
 from earmark.flows.progress import bar
 from earmark.flows.split import group_duplicates
@@ -93,36 +96,52 @@ class ClassifierFolds:
         self.experiment = features.experiment
         self.head = head
         self.name = f"{features.backbone.name}+{head}" if features.backbone else head
+        self._for_use: Classifier | None = None
 
     def __call__(self, fold: int | str, positions: np.ndarray, folder: FoldFolder) -> dict[str, Any]:
         """Fit and export; returns what fitting chose."""
         trained_on = self.experiment.manifest.select(positions)
-        return self.fit(positions, folder, self.experiment.metadata(f"{self.name} fold {fold}", trained_on))
+        classifier = self.fit(positions)
+        self.export(classifier, folder, self.experiment.metadata(f"{self.name} fold {fold}", trained_on))
+        return {"head": dict(classifier.facts)}
+
+    def fit_for_use(self) -> None:
+        """Fit on all clips, for `export_refit`."""
+        self._for_use = self.fit(np.arange(len(self.experiment.manifest)))
 
     def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
-        """Fit on all clips and export."""
-        self.fit(np.arange(len(self.experiment.manifest)), folder, metadata)
+        """Export the classifier of all clips, fitted now unless it is."""
+        if self._for_use is None:
+            self.fit_for_use()
+        self.export(self._for_use, folder, metadata)
 
-    def fit(self, positions: np.ndarray, folder: FoldFolder, metadata: TaggerMetadata) -> dict[str, Any]:
-        """Fit on the clips at `positions` and write the tagger file, held against the classifier's own scores."""
-        experiment, graph = self.experiment, self.features.graph
+    def fit(self, positions: np.ndarray) -> Classifier:
+        """Fit on the clips at `positions`."""
+        experiment = self.experiment
         fit = lookup(BASELINES, self.head, "model")
         options = {}
         if self.name == experiment.config.model_name:  # others in the run, such as the baseline, are fitted as usual
             options = keyword_options(fit, experiment.config.model_options, f"model_options of {self.head}")
         examples = self.examples(positions)
         with one_thread():
-            classifier = fit(examples, **{**options, "seed": experiment.config.seed})
-        windows = experiment.sample_windows()
+            return fit(examples, **{**options, "seed": experiment.config.seed})
+
+    def export(self, classifier: Classifier, folder: FoldFolder, metadata: TaggerMetadata) -> None:
+        """Write the tagger file, held against the classifier's own scores."""
+        graph, windows = self.features.graph, self.experiment.sample_windows()
         model = classifier_graph(graph.model, classifier, len(metadata.labels))
         metadata = self._describe(metadata, classifier)
         write_tagger(model, metadata, folder.tagger, windows, classifier.predict(graph(windows, classifier.source)))
-        return {"head": dict(classifier.facts)}
+
+    @property
+    def source(self) -> str:
+        """Which of the graph's outputs it is fitted on."""
+        return "sequence" if self.head in SEQUENCE_HEADS else "embedding"
 
     def examples(self, positions: np.ndarray) -> Examples:
         """The windows of the clips at `positions`; each clip weighs the same however many windows it has."""
         manifest = self.experiment.manifest
-        features = self.features.of("sequence" if self.head in SEQUENCE_HEADS else "embedding")
+        features = self.features.of(self.source)
         parts = np.full(len(manifest), -1)
         seed, hash_file = self.experiment.config.data.fold_seed, self.experiment.cache.content_hash
         parts[positions] = inner_parts(manifest.select(positions), seed, hash_file)
@@ -143,6 +162,29 @@ class ClassifierFolds:
         if self.features.backbone is not None:
             metadata = made_from(metadata, self.features.backbone)
         return replace(metadata, trained_on={**metadata.trained_on, "head": dict(classifier.facts)})
+
+
+def fit_folds(experiment: Experiment, models: Sequence[ClassifierFolds]) -> None:
+    """Fit, export and score the folds that are not done, beside them the classifier for use, one a core at a time.
+
+    On one thread each, in one process: their time goes into matrix products, which let other threads work.
+    """
+    jobs: list[Callable[[], Any]] = []
+    for folds in models:
+        numbers = experiment.manifest.fold_numbers
+        waiting = [fold for fold in numbers if not experiment.run.fold(fold, folds.name).result.exists()]
+        jobs += [partial(cross_validate_fold, experiment, folds.name, fold, folds) for fold in waiting]
+        if waiting:
+            folds.features.of(folds.source)  # on all cores
+        if waiting and folds.name == experiment.config.model_name:
+            jobs.append(folds.fit_for_use)
+    with one_thread():
+        pool = ThreadPoolExecutor(default_threads())
+        try:
+            for job in [pool.submit(job) for job in jobs]:
+                job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

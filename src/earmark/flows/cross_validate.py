@@ -57,13 +57,14 @@ def cross_validate_fold(experiment: Experiment, model: str, fold: int, fit_fold:
 
 
 def score_held_out(experiment: Experiment, folder: FoldFolder, held_out: Manifest) -> Predictions:
-    """Window scores of clips by the file that was just exported.
+    """Window scores of clips by the file that was just exported, their sound read from the cache.
 
     Raises:
         EarmarkError: a clip cannot be read any more.
     """
     threads = torch.get_num_threads()  # a worker beside others has one, the parent all
-    predictions, failures = score_files(load_tagger(folder.tagger), held_out.clips(), level="window", threads=threads)
+    tagger = load_tagger(folder.tagger, read=experiment.cache.blocks)
+    predictions, failures = score_files(tagger, held_out.clips(), level="window", threads=threads)
     if failures:
         rows = [f"{failure.clip.path}: {failure.error}" for failure in failures]
         raise EarmarkError(f"{len(rows)} clips could be read before, but not now.\n{summarise_rows(rows)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from earmark.audio.probe import probe
 from earmark.config import change
 from earmark.data.activity import SEGMENTATIONS
 from earmark.data.corpora.official import recognise
-from earmark.data.fingerprint import LIKELY, find_matches
+from earmark.data.fingerprint import RATE as FINGERPRINT_RATE
 from earmark.data.fraction import take_fraction
 from earmark.data.leakage import Leak, find_leaks, refuse_leaks
 from earmark.data.lock import verify
 from earmark.data.manifest import Manifest
+from earmark.data.matches import LIKELY, find_matches
 from earmark.data.readers import table_of
 from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ConfigError, ManifestError, summarise_rows
@@ -243,11 +244,17 @@ def deal(
     Raises:
         ManifestError: there are leaks, or no folds can be made.
     """
+    rate = config.frontend.sample_rate
+
+    def decoded(path: Path, start: float) -> tuple[int, Iterator[np.ndarray]]:
+        return rate, cache.blocks(path, rate, start)
+
     with bar("listening for copies", len(manifest), "clips", progress) as update:
-        heard = listen(manifest, default_threads(), lambda done, _: update(done), cache.content_hash)
+        read = decoded if rate >= FINGERPRINT_RATE else None
+        heard = listen(manifest, default_threads(), lambda done, _: update(done), cache.content_hash, read)
     for path, reason in heard.unread:
         log.warning("%s: not compared with others (%s)", path, reason)
-    matches = find_matches(heard.fingerprints, LIKELY)
+    matches = find_matches(heard.fingerprints, LIKELY, threads=default_threads())
     named = manifest.table["group"]
     given = manifest.has_folds or bool((manifest.splits == "validation").any())
     if not given:

@@ -11,9 +11,10 @@ import numpy as np
 
 from earmark.audio.cache import Cache, content_hash
 from earmark.config import change, read_yaml
-from earmark.data.fingerprint import LIKELY, Fingerprint, find_matches
+from earmark.data.fingerprint import Fingerprint
 from earmark.data.leakage import Leak, find_leaks, hash_contents
 from earmark.data.manifest import Manifest
+from earmark.data.matches import LIKELY, find_matches
 from earmark.data.readers import read_manifest
 from earmark.data.seen import seen
 from earmark.errors import ManifestError, TaggerFileError, summarise_rows

@@ -14,17 +14,20 @@ import pandas as pd
 
 from earmark import audio
 from earmark.audio.cache import content_hash
-from earmark.data.fingerprint import LIKELY, SURE, Fingerprint, FingerprintStream, Match, clusters, find_matches
+from earmark.data.fingerprint import Fingerprint, FingerprintStream
 from earmark.data.grouping import Offer, groups_by_column, groups_by_pattern, merge_groups, offer_patterns
 from earmark.data.leakage import Leak, find_leaks, same_sound
 from earmark.data.lock import Lock, make_lock, write_lock
 from earmark.data.manifest import Manifest
+from earmark.data.matches import LIKELY, SURE, Match, clusters, find_matches
 from earmark.data.splits import choose_folds, split_test
 from earmark.errors import AudioError, ConfigError, ManifestError
 
 log = logging.getLogger("earmark")
 
 Progress = Callable[[int, int], None]
+# (file, second) → sample rate of what follows, and its blocks from that second on
+Read = Callable[[Path, float], tuple[int, Iterator[np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ def regroup(
     if not grouping.duplicates:
         return manifest, []
     heard = listen(manifest, threads, progress)
-    return group_duplicates(manifest, heard.hashes, find_matches(heard.fingerprints, SURE)), heard.unread
+    matches = find_matches(heard.fingerprints, SURE, threads=threads)
+    return group_duplicates(manifest, heard.hashes, matches), heard.unread
 
 
 def group_duplicates(manifest: Manifest, hashes: Mapping[str, str], matches: Sequence[Match]) -> Manifest:
@@ -182,7 +186,7 @@ def audit(manifest: Manifest, threads: int = 1, progress: Progress | None = None
             "column 'fold' or 'split', or split it without --audit."
         )
     heard = listen(manifest, threads, progress)
-    matches = find_matches(heard.fingerprints, LIKELY)
+    matches = find_matches(heard.fingerprints, LIKELY, threads=threads)
     return Audit(find_leaks(manifest, heard.hashes, matches), heard.unread)
 
 
@@ -191,6 +195,7 @@ def listen(
     threads: int = 1,
     progress: Progress | None = None,
     hash_file: Callable[[Path], str] = content_hash,
+    read: Read | None = None,
 ) -> Heard:
     """Hash every file and fingerprint every clip, each file being decoded once.
 
@@ -198,6 +203,7 @@ def listen(
         threads: how many files to read at a time.
         progress: called with (done, total) clips.
         hash_file: `Cache.content_hash` spares reading what the cache has hashed before.
+        read: sample rate and blocks of a file from a second on; None = decoded at the file's own rate.
     """
     rows_of = defaultdict(list)
     for row, path in enumerate(manifest.table["path"].tolist()):
@@ -212,7 +218,7 @@ def listen(
         try:
             digest = hash_file(manifest.root / path)
             regions = [(starts[row], ends[row]) for row in rows]
-            for number, fingerprint in _fingerprints(manifest.root / path, regions):
+            for number, fingerprint in _fingerprints(manifest.root / path, regions, read or _decoded):
                 found[number] = fingerprint
         except AudioError as error:
             return digest, found, str(error)
@@ -250,18 +256,25 @@ def write(manifest: Manifest, out: Path, method: str, seed: int, threads: int = 
     return lock
 
 
-def _fingerprints(path: Path, regions: Sequence[tuple[float, float]]) -> Iterator[tuple[int, Fingerprint]]:
+def _decoded(path: Path, start: float) -> tuple[int, Iterator[np.ndarray]]:
+    rate = audio.probe(path).sample_rate
+    return rate, audio.blocks(path, rate, start)
+
+
+def _fingerprints(
+    path: Path, regions: Sequence[tuple[float, float]], read: Read
+) -> Iterator[tuple[int, Fingerprint]]:
     """(number of the region, its fingerprint) for regions in seconds, of one pass over the file.
 
     Raises:
         AudioError: the file is damaged; what ends before the damage has been yielded.
     """
-    rate = audio.probe(path).sample_rate
     waiting = sorted(range(len(regions)), key=lambda number: regions[number][0], reverse=True)
     streams: dict[int, FingerprintStream] = {}
     first = min(start for start, _ in regions)
+    rate, blocks = read(path, first)
     position = round(first * rate)
-    for block in audio.blocks(path, rate, first):
+    for block in blocks:
         stop = position + len(block)
         while waiting and regions[waiting[-1]][0] * rate < stop:
             streams[waiting.pop()] = FingerprintStream(rate)

@@ -14,7 +14,7 @@ from earmark.baselines import BASELINE, BASELINES, PLAIN_HEAD
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.backbones import find_backbone, head_of, patched
-from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures
+from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, fit_folds
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
 from earmark.flows.prepare import prepare, write_failures, write_leaks
@@ -99,11 +99,10 @@ def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
     """Baseline and model on the same folds, their scores, and the tagger for use."""
     run, config, manifest = experiment.run, experiment.config, experiment.manifest
     models = models_of(experiment)
-    windows = {}
-    for name, folds in models.items():
-        if isinstance(folds, NetworkFolds):
-            train_networks(experiment)
-        windows[name] = cross_validate(experiment, name, folds)
+    fit_folds(experiment, [folds for folds in models.values() if isinstance(folds, ClassifierFolds)])
+    if any(isinstance(folds, NetworkFolds) for folds in models.values()):
+        train_networks(experiment)
+    windows = {name: cross_validate(experiment, name, folds) for name, folds in models.items()}
     # The model first, wherever they are shown.
     clips = {
         name: pooled(experiment, windows[name]) for name in sorted(windows, key=lambda name: name != config.model_name)

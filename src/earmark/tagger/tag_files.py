@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -98,35 +98,41 @@ def score_files(
     *,
     level: str = "clip",
     threads: int | None = None,
-    progress: Callable[[TaggedClip], None] | None = None,
 ) -> tuple[Predictions, list[TaggedClip]]:
-    """Score clips into one table.
+    """Score clips into one table, without the warnings of `tag_files`.
 
     Args:
         clips, level, threads: as for `tag_files`.
-        progress: called with each clip when it is done.
 
     Returns:
         The rows of all clips that could be heard, in the order of `clips`; the clips that could not.
     """
+    tagger.require_labels()
     parts, failures = [], []
-    for tagged in tag_files(tagger, clips, level=level, threads=threads):
+    for tagged in hear_files(partial(_score, tagger, level), clips, threads):
         if tagged.predictions is None:
             failures.append(tagged)
         else:
             parts.append(tagged.predictions)
-        if progress:
-            progress(tagged)
     return concatenate(parts) if parts else _no_rows(tagger, level), failures
+
+
+def _score(tagger: Tagger, level: str, clip: Clip, stop: Callable[[], bool]) -> TaggedClip:
+    try:
+        scores = tagger.score(clip, stop=stop)
+    except AudioError as error:
+        return TaggedClip(clip, None, str(error))
+    return TaggedClip(clip, tagger.pool(scores) if level == "clip" else scores)
 
 
 def _tag(tagger: Tagger, level: str, clip: Clip, stop: Callable[[], bool]) -> TaggedClip:
     try:
         warnings = sound_warnings(tagger, clip)
-        scores = tagger.score(clip, stop=stop)
     except AudioError as error:
         return TaggedClip(clip, None, str(error))
-    if level == "clip":
+    tagged = _score(tagger, level, clip, stop)
+    scores = tagged.predictions
+    if scores is not None and level == "clip":
         longest = tagger.metadata.clip_seconds_max
         seconds = scores.ends.max() - scores.starts.min()
         if longest is not None and seconds > longest + LENGTH_TOLERANCE_SECONDS:
@@ -134,8 +140,7 @@ def _tag(tagger: Tagger, level: str, clip: Clip, stop: Callable[[], bool]) -> Ta
                 f"{seconds:.1f} s long, tagger's clip scores were calibrated up to {longest:g} s: "
                 "they and the thresholds are uncalibrated here. Take the timeline.",
             )
-        scores = tagger.pool(scores)
-    return TaggedClip(clip, scores, None, warnings)
+    return replace(tagged, warnings=warnings)
 
 
 def sound_warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:

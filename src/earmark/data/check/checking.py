@@ -17,10 +17,10 @@ from earmark.data.check.inventory import Inventory, take_inventory
 from earmark.data.check.labels import class_counts, cooccurrence, label_findings
 from earmark.data.check.problems import ATTENTION, PROBLEMS, Finding
 from earmark.data.check.sounds import band_limited, clip_problems, mixed, odd_durations
-from earmark.data.fingerprint import SURE, Match
 from earmark.data.grouping import offer_patterns
 from earmark.data.leakage import find_leaks
 from earmark.data.manifest import Manifest
+from earmark.data.matches import SURE, Match
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from earmark.data.check.clips import CheckedClip
 from earmark.data.check.problems import Finding
-from earmark.data.fingerprint import LIKELY, Match, find_matches
+from earmark.data.matches import LIKELY, Match, find_matches
 
 MOSTLY_SHARED = 0.5  # of the shorter clip: from there on both should share a label
 
