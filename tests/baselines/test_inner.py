@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import brier_score_loss
 
+from earmark.baselines import inner
 from earmark.baselines.inner import brier, choose, clip_score, draw_parts, inner_folds, log_loss
 from earmark.evaluation.metrics import accuracy, lwlrap
 from earmark.training.losses import binary_cross_entropy, cross_entropy
@@ -74,6 +75,16 @@ def test_a_fold_is_held_out_from_all_others_and_some_clips_never_are(make_exampl
         assert not set(training) & set(held)
         assert set(np.flatnonzero(examples.parts == -1)) <= set(training)
         assert len(training) + len(held) == len(examples)
+
+
+def test_no_more_folds_are_held_out_than_tell_settings_apart(make_examples, monkeypatch):
+    examples = make_examples()
+    every = inner_folds(examples)
+    n_clips = len(np.unique(examples.clips[every[0][1]]))
+    monkeypatch.setattr(inner, "ENOUGH_CLIPS", n_clips + 1)
+    assert [held.tolist() for _, held in inner_folds(examples)] == [held.tolist() for _, held in every[:2]]
+    monkeypatch.setattr(inner, "ENOUGH_CLIPS", n_clips)
+    assert len(inner_folds(examples)) == 1
 
 
 def drawn(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from earmark.baselines.classifier import Examples
 from earmark.evaluation.metrics import accuracy, lwlrap
 
 NEVER_HELD_OUT = -1
+ENOUGH_CLIPS = 500  # held out, to tell settings apart
 
 
 class Fitted(Protocol):
@@ -47,11 +48,20 @@ class Choice:
 
 
 def inner_folds(examples: Examples) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(training rows, held-out rows) of each inner fold; empty where one fold would leave nothing to train on."""
+    """(training rows, held-out rows) of each inner fold; empty where one fold would leave nothing to train on.
+
+    Only as many as hold out ENOUGH_CLIPS: what they tell of settings is paired, and each more costs a fit of each.
+    """
     numbers = np.unique(examples.parts[examples.parts != NEVER_HELD_OUT])
     known = examples.weights.any(axis=1)
-    folds = [(np.flatnonzero(examples.parts != part), np.flatnonzero(examples.parts == part)) for part in numbers]
-    return [(training, held) for training, held in folds if known[training].any() and known[held].any()]
+    folds: list[tuple[np.ndarray, np.ndarray]] = []
+    n_held = 0
+    for part in numbers:
+        training, held = np.flatnonzero(examples.parts != part), np.flatnonzero(examples.parts == part)
+        if n_held < ENOUGH_CLIPS and known[training].any() and known[held].any():
+            folds.append((training, held))
+            n_held += len(np.unique(examples.clips[held]))
+    return folds
 
 
 def draw_parts(groups: np.ndarray, present: np.ndarray, n_parts: int, seed: int = 0) -> np.ndarray:
