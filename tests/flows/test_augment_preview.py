@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from typer.testing import CliRunner
 
 from earmark import audio
 from earmark.augment.mixing import MIXES
 from earmark.augment.pipeline import AUGMENTATIONS
-from earmark.cli.app import app
 from earmark.errors import ManifestError
 from earmark.flows.augment_preview import preview
 
@@ -50,13 +48,10 @@ def test_everything_is_shown_what_is_off_too(folders, tmp_path):
     assert text.count("<audio") == 2 * (1 + 1 + len(shown) - 4)
 
 
-def test_what_is_on_alone_is_shown_unless_more_is_asked_for(folders, tmp_path, capsys):
-    runner = CliRunner()
-    words = ["augment", "preview", str(folders), "--out", str(tmp_path / "p.html"), "--clips", "3"]
-    words += [f"--set={setting}" for setting in (*SETTINGS, "augment.roll=false", "augment.crossfade_probability=0.5")]
-    done = runner.invoke(app, words, catch_exceptions=False)
-    assert done.exit_code == 0
-    assert "(gain, warp, equalise, mask, crossfade)" in capsys.readouterr().out
+def test_what_is_on_alone_is_shown_unless_more_is_asked_for(folders, tmp_path):
+    settings = (*SETTINGS, "augment.roll=false", "augment.crossfade_probability=0.5")
+    shown = preview(folders, tmp_path / "p.html", n_clips=3, settings=settings)
+    assert shown == ["gain", "warp", "equalise", "mask", "crossfade"]
     text = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert "<small>off" not in text
     assert text.count('class="before"') == 3 * 6

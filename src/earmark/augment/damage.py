@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor, nn
 
@@ -67,10 +69,10 @@ class Codec(nn.Module):
 def quantise(waveform: Tensor, bits: Tensor) -> Tensor:
     """Waveform (batch, samples) in 2^bits − 1 steps (batch,) from peak to peak, finer near 0 (μ-law)."""
     peak = waveform.abs().amax(dim=1, keepdim=True).clamp(min=1e-8)
-    compressed = torch.log1p(MU * waveform.abs() / peak) / torch.log1p(torch.tensor(MU))
+    compressed = torch.log1p(MU * waveform.abs() / peak) / math.log1p(MU)
     steps = 2.0 ** (bits[:, None] - 1) - 1
     rounded = (compressed * steps).round() / steps
-    return waveform.sign() * peak * torch.expm1(rounded * torch.log1p(torch.tensor(MU))) / MU
+    return waveform.sign() * peak * torch.expm1(rounded * math.log1p(MU)) / MU
 
 
 class Dropouts(nn.Module):

@@ -134,7 +134,7 @@ def mixup(own: Tensor, other: Tensor, share: Tensor, generator: Generator, sampl
 
 
 def mix_by_level(own: Tensor, other: Tensor, share: Tensor, generator: Generator, sample_rate: int) -> Tensor:
-    """Both so that the *levels* that are heard are in the ratio of the shares, whatever the levels were; equal levels,
+    """Both so that the levels that are heard are in the ratio of the shares, whatever the levels were; equal levels,
     equal shares, as in mixup. The mixture of two unrelated sounds of one level has that level.
 
     A level is that of the loudest tenth of a second; unlike the original's it is not A-weighted.
