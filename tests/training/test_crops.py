@@ -173,6 +173,14 @@ def test_echoes_last_as_long_at_the_rate_of_the_clips(tones, cache, tmp_path, mo
     assert rates == [RATE]
 
 
+def test_the_training_step_says_which_epoch_it_is(tones, cache, tmp_path, monkeypatch):
+    epochs = []
+    change = Augmentation.waveform
+    monkeypatch.setattr(Augmentation, "waveform", lambda self, *given: epochs.append(given[4]) or change(self, *given))
+    trained(tones, cache, tmp_path, AugmentConfig(mix_epochs=1, off_for_last=1))
+    assert epochs == 6 * [0] + 6 * [1]
+
+
 def test_a_network_without_a_spectrogram_loses_all_that_would_change_one():
     everything = AugmentConfig(crop=0.2, masks=2)
     assert len(Augmentation(everything).on_spectrogram) == 4
