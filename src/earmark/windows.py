@@ -51,8 +51,11 @@ def window_starts(n_samples: int, window_samples: int, hop_samples: int) -> np.n
     return starts if starts[-1] == end else np.append(starts, end)
 
 
-def pad(waveform: np.ndarray, n_samples: int, padding: str) -> np.ndarray:
+def pad(waveform: np.ndarray, n_samples: int, padding: str, start: int = 0) -> np.ndarray:
     """Lengthen a waveform (samples,) at its end to n_samples with "zeros", or by saying it again ("repeat").
+
+    Args:
+        start: zeros that stand before it already; repeated, the sample that comes first. Training alone uses it.
 
     >>> pad(np.array([1.0, 2.0]), 5, "repeat").tolist(), pad(np.array([1.0, 2.0]), 4, "zeros").tolist()
     ([1.0, 2.0, 1.0, 2.0, 1.0], [1.0, 2.0, 0.0, 0.0])
@@ -60,8 +63,8 @@ def pad(waveform: np.ndarray, n_samples: int, padding: str) -> np.ndarray:
     if len(waveform) >= n_samples:
         return waveform
     if padding == "repeat":
-        return np.resize(waveform, n_samples)
-    return np.pad(waveform, (0, n_samples - len(waveform)))
+        return np.resize(np.roll(waveform, -start), n_samples)
+    return np.pad(waveform, (start, n_samples - len(waveform) - start))
 
 
 def frame(waveform: np.ndarray, window_samples: int, hop_samples: int, padding: str) -> np.ndarray:

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch.nn import functional
 
-from earmark.augment.draws import beta, uniform
-from earmark.augment.mixing import Mixup, mix
-from earmark.augment.spectrogram import Mask, equalise, span, warp
-from earmark.augment.waveform import Gain, amplify, roll
+from earmark.augment.draws import beta, log_uniform, uniform
+from earmark.augment.spectrogram import Mask, crop, equalise, span, warp
+from earmark.augment.waveform import Gain, Polarity, Sometimes, amplify, roll
 
 
 def test_minus_six_db_halves_the_waveform():
@@ -31,44 +29,6 @@ def test_roll_moves_each_clip_by_its_own_shift_and_loses_nothing():
     assert roll(waveform, [0, 2]).tolist() == [[0, 1, 2, 3, 4], [3, 4, 0, 1, 2]]
 
 
-def test_mixing_shares_sound_and_labels_alike():
-    waveform, targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.eye(2)
-    sound, labels, weights = mix(waveform, targets, torch.ones(2, 2), torch.tensor([1, 0]), torch.tensor([0.7, 1.0]))
-    torch.testing.assert_close(sound, torch.tensor([[0.7, 0.3], [0.0, 1.0]]))
-    torch.testing.assert_close(labels, sound)
-    assert (weights == 1).all()
-
-
-def test_a_label_that_one_clip_knows_keeps_its_target_at_its_share_of_the_weight():
-    targets = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    weights = torch.tensor([[2.0, 2.0, 0.0], [1.0, 0.0, 0.0]])
-    waveform, partner, share = torch.zeros(2, 4), torch.tensor([1, 0]), torch.tensor([0.75, 1.0])
-    _, mixed, weight = mix(waveform, targets, weights, partner, share)
-    torch.testing.assert_close(weight, torch.tensor([[1.75, 1.5, 0.0], [1.0, 0.0, 0.0]]))
-    torch.testing.assert_close(mixed, torch.tensor([[1.5 / 1.75, 1.0, 0.0], [0.0, 0.0, 0.0]]))
-
-
-def test_cross_entropy_of_a_mixture_is_the_mixture_of_both_clips_losses():
-    generator = torch.Generator().manual_seed(0)
-    targets, logits = torch.rand(6, 5, generator=generator), torch.randn(6, 5, generator=generator)
-    weights = torch.randint(0, 3, (6, 5), generator=generator).float()
-    partner, share = torch.randperm(6, generator=generator), torch.rand(6, generator=generator)
-    _, mixed, weight = mix(torch.zeros(6, 1), targets, weights, partner, share)
-
-    def loss(targets, weights):
-        return weights * functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-
-    expected = share[:, None] * loss(targets, weights) + (1 - share[:, None]) * loss(targets[partner], weights[partner])
-    torch.testing.assert_close(loss(mixed, weight), expected)
-
-
-def test_mixup_mixes_the_asked_share_of_clips():
-    waveform = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
-    labels = torch.zeros(4000, 1), torch.ones(4000, 1)
-    mixed, _, _ = Mixup(0.4, 0.25).train()(waveform, *labels, torch.Generator().manual_seed(1))
-    assert (mixed != waveform).any(dim=1).float().mean() == pytest.approx(0.25, abs=0.03)
-
-
 @pytest.mark.parametrize("alpha", [0.2, 0.4, 1.0])
 def test_beta_draws_follow_the_beta_distribution(alpha):
     drawn = beta(5000, alpha, torch.Generator().manual_seed(0)).numpy()
@@ -78,6 +38,24 @@ def test_beta_draws_follow_the_beta_distribution(alpha):
 def test_uniform_draws_fill_their_range():
     drawn = uniform(5000, -2.0, 3.0, torch.Generator().manual_seed(0)).numpy()
     assert stats.kstest(drawn, stats.uniform(-2, 5).cdf).pvalue > 0.001
+
+
+def test_log_uniform_draws_are_spread_evenly_over_octaves():
+    drawn = log_uniform(5000, 0.5, 8.0, torch.Generator().manual_seed(0)).log2().numpy()
+    assert stats.kstest(drawn, stats.uniform(-1, 4).cdf).pvalue > 0.001
+
+
+def test_polarity_flips_every_sign():
+    waveform = torch.randn(3, 50)
+    assert torch.equal(Polarity().train()(waveform, torch.Generator()), -waveform)
+
+
+def test_sometimes_changes_the_asked_share_of_the_clips_whole_and_no_other():
+    waveform = torch.rand(4000, 3) + 1
+    changed = Sometimes(Polarity(), 0.3).train()(waveform, torch.Generator().manual_seed(0))
+    flipped = (changed == -waveform).all(dim=1)
+    assert ((changed == waveform).all(dim=1) ^ flipped).all()
+    assert flipped.float().mean() == pytest.approx(0.3, abs=0.03)
 
 
 def test_equaliser_adds_its_points_to_the_outermost_bands():
@@ -112,6 +90,31 @@ def test_mask_blanks_one_band_and_one_stretch_with_the_mean():
     whole_bands = changed.all(dim=3)[:, 0].float().mean(dim=1)
     assert whole_bands.max() <= 0.5
     assert whole_bands.mean() == pytest.approx(0.25, abs=0.05)
+
+
+def test_two_masks_blank_more_than_one_and_at_most_twice_the_widest():
+    spectrogram = torch.randn(200, 1, 50, 50, generator=torch.Generator().manual_seed(0))
+    bands = [
+        (Mask(0.15, 0.2, n).train()(spectrogram, torch.Generator().manual_seed(1)) != spectrogram).all(dim=3)[:, 0]
+        for n in (1, 2)
+    ]
+    one, two = (each.float().mean(dim=1) for each in bands)
+    assert two.max() <= 2 * 0.16
+    assert two.mean().item() == pytest.approx(2 * one.mean().item(), rel=0.15)
+
+
+def test_a_crop_magnifies_what_lies_within_it():
+    spectrogram = torch.arange(40.0).view(1, 1, 40, 1) + torch.arange(80.0).view(1, 1, 1, 80) / 100
+    start, width = torch.tensor([0.5]), torch.tensor([0.5])
+    zoomed = crop(spectrogram, start, width, start, width)[0, 0]
+    torch.testing.assert_close(zoomed[:, 0].diff()[:-1], torch.full((38,), 0.5), rtol=1e-3, atol=1e-3)
+    assert zoomed[0, 0] == pytest.approx(20 - 0.25 + 0.4 - 0.0025, abs=0.01)
+
+
+def test_a_crop_of_everything_changes_nothing():
+    spectrogram = torch.randn(2, 1, 16, 40)
+    zero, one = torch.zeros(2), torch.ones(2)
+    torch.testing.assert_close(crop(spectrogram, zero, one, zero, one), spectrogram, rtol=1e-4, atol=1e-4)
 
 
 def test_span_has_the_asked_width():

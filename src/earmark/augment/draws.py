@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 
@@ -9,6 +11,11 @@ from torch import Generator, Tensor
 def uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
     """n numbers from [low, high), float32 on the CPU."""
     return low + (high - low) * torch.rand(n, generator=generator)
+
+
+def log_uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
+    """n numbers from [low, high), both above 0, whose logarithms are spread evenly; float32 on the CPU."""
+    return uniform(n, math.log(low), math.log(high), generator).exp()
 
 
 def beta(n: int, alpha: float, generator: Generator) -> Tensor:

@@ -10,6 +10,29 @@ from torch import Generator, Tensor, nn
 from earmark.augment.draws import uniform
 
 
+class Sometimes(nn.Module):
+    """Change a random share of the clips, and the others not at all.
+
+    Args:
+        change: what is done to the chosen clips.
+        share: of the clips, 0 to 1.
+    """
+
+    def __init__(self, change: nn.Module, share: float):
+        super().__init__()
+        self.change = change
+        self.share = share
+
+    def forward(self, waveform: Tensor, generator: Generator) -> Tensor:
+        """Waveform (batch, samples), unchanged in evaluation mode."""
+        if not self.training:
+            return waveform
+        chosen = torch.nonzero(uniform(len(waveform), 0.0, 1.0, generator) < self.share)[:, 0].to(waveform.device)
+        if not len(chosen):
+            return waveform
+        return waveform.index_copy(0, chosen, self.change(waveform[chosen], generator))
+
+
 class Roll(nn.Module):
     """Shift each waveform by a random number of samples, what leaves at the end coming in at the start."""
 
@@ -53,3 +76,20 @@ class Gain(nn.Module):
 def amplify(waveform: Tensor, gain_db: Tensor) -> Tensor:
     """Waveform (batch, samples) changed by gain_db (batch,); −6.02 dB halves it."""
     return waveform * 10 ** (gain_db[:, None] / 20)
+
+
+class Polarity(nn.Module):
+    """Turn each waveform upside down, as a microphone wired the other way round would."""
+
+    def forward(self, waveform: Tensor, generator: Generator) -> Tensor:
+        """Waveform (batch, samples), unchanged in evaluation mode."""
+        return -waveform if self.training else waveform
+
+
+def rms(waveform: Tensor) -> Tensor:
+    """Root mean square of each clip (batch, 1), never quite 0, so that one can divide by it.
+
+    >>> rms(torch.tensor([[3.0, -3.0], [0.0, 0.0]])).tolist()
+    [[3.0], [9.99999993922529e-09]]
+    """
+    return waveform.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-8)

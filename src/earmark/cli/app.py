@@ -8,6 +8,7 @@ import typer
 
 from earmark import __version__
 from earmark.cli import (
+    augment,
     convert,
     corpora,
     data,
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback is for us, and is best plain
 )
 data_sets = typer.Typer(help="Public data sets, and tables from one format into another.", no_args_is_help=True)
+augmentation = typer.Typer(help="What training does to sounds before it hears them.", no_args_is_help=True)
 board = typer.Typer(help="Validation scores beside scores from outside.", no_args_is_help=True)
 pretrained = typer.Typer(invoke_without_command=True)
 cache = typer.Typer(help="The sounds that training keeps decoded.", no_args_is_help=True)
@@ -70,6 +72,8 @@ app.add_typer(data_sets, name="data")
 data_sets.command("list")(corpora.list_corpora)
 data_sets.command("get")(corpora.get_corpus)
 data_sets.command("convert")(convert.convert)
+app.add_typer(augmentation, name="augment")
+augmentation.command("preview")(augment.preview)
 app.add_typer(board, name="leaderboard")
 board.command("add")(leaderboard.add)
 board.command("show")(leaderboard.show)

@@ -46,6 +46,19 @@ def spectrogram(waveform: np.ndarray, sample_rate: int, *, alt: str) -> str:
     )
 
 
+def log_mel(decibels: np.ndarray, *, alt: str) -> str:
+    """HTML of what a network sees (mels, frames) in dB, without axes.
+
+    Args:
+        alt: what is seen, in words.
+    """
+    uri = picture_uri(decibels, float(decibels.max(initial=FAINT_DB)))
+    return (
+        '<div class="spectrogram seen"><div class="kilohertz" aria-hidden="true"></div><div class="picture">'
+        f'<img alt="{html.escape(alt)}" src="{uri}"></div></div>'
+    )
+
+
 def _ticks(values: list[float], positions: list[float], unit: str, side: str) -> str:
     """HTML of an axis' numbers at their positions (percent from `side`), the last one with its unit."""
     texts = [f"{value:g}" for value in values[:-1]] + [f"{value:g} {unit}" for value in values[-1:]]
@@ -58,7 +71,12 @@ def _ticks(values: list[float], positions: list[float], unit: str, side: str) ->
 def spectrogram_uri(waveform: np.ndarray, sample_rate: int) -> str:
     """The picture alone as a PNG's data URI: mel-spaced rows, low at the bottom, 75 dB below the peak."""
     decibels = mel_decibels(waveform, sample_rate)
-    levels = np.clip((decibels - max(decibels.max(), FAINT_DB)) / RANGE_DB + 1.0, 0.0, 1.0)
+    return picture_uri(decibels, max(decibels.max(), FAINT_DB))
+
+
+def picture_uri(decibels: np.ndarray, brightest_db: float) -> str:
+    """A spectrogram in dB (rows, columns), low ones first, as a PNG's data URI; 75 dB below the brightest is black."""
+    levels = np.clip((decibels - brightest_db) / RANGE_DB + 1.0, 0.0, 1.0)
     indices = np.round(255 * levels).astype(np.uint8)[::-1]
     return "data:image/png;base64," + base64.b64encode(_indexed_png(indices, _palette())).decode("ascii")
 

@@ -28,14 +28,21 @@ from earmark.errors import ConfigError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
 from earmark.training.callbacks import AtomicCheckpoints, History, RunningMean, checkpoints
-from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows, loss_weights
+from earmark.training.dataset import (
+    TrainingBatches,
+    ValidationWindows,
+    background_windows,
+    join_windows,
+    loss_weights,
+)
 from earmark.training.module import OptimConfig, TaggingModule
 from earmark.training.sampling import EpochBatches
 from earmark.windows import Framing
 
 log = logging.getLogger("earmark")
 
-ON_SPECTROGRAM = ("warp_time", "warp_mel", "warp_shift", "equalise_db", "mask_mel", "mask_time")  # of AugmentConfig
+# of AugmentConfig
+ON_SPECTROGRAM = ("crop", "warp_time", "warp_mel", "warp_shift", "equalise_db", "mask_mel", "mask_time")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -81,14 +88,16 @@ def fit(
     torch.manual_seed(seed)
     audio = ClipAudio(training, cache, framing.sample_rate)
     targets, weights = training.targets(), loss_weights(training)
-    batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed)
+    crops = {"padding": augment.padding, "trim_db": augment.trim_db}
+    batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed, **crops)
     if fresh:
         net.start_at_prior(class_frequencies(targets, weights), training.multi_label)
     net.backbone.to(memory_format=torch.channels_last)
+    backgrounds = background_windows(training, audio, framing, seed) if augment.background else None
     module = TaggingModule(
         net,
         optim,
-        Augmentation(suited(augment, net.frontend.config)),
+        Augmentation(suited(augment, net.frontend.config), framing.sample_rate, backgrounds),
         multi_label=training.multi_label,
         seed=seed,
         steps_per_epoch=batches.n_batches,

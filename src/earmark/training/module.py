@@ -115,7 +115,9 @@ class TaggingModule(lightning.LightningModule):
         augment = self.current_epoch < self.config.epochs - self.augmentation.config.off_for_last
         with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 cannot count a spectrogram's frames
             if augment:
-                waveform, targets, weights = self.augmentation.waveform(waveform, targets, weights, self.generator)
+                waveform, targets, weights = self.augmentation.waveform(
+                    waveform, targets, weights, self.generator, self.current_epoch
+                )
             spectrogram = self.net.frontend(waveform)
             if augment:
                 spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
