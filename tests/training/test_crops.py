@@ -131,7 +131,7 @@ def with_background(tones, tmp_path_factory) -> Manifest:
 def test_backgrounds_are_the_audible_clips_that_surely_hold_no_class(with_background, tones, cache):
     framing = Framing(RATE, 4000, 2000, "repeat")
     windows = background_windows(with_background, ClipAudio(with_background, cache, RATE), framing, 0)
-    assert windows.shape == (1, 4000) and windows.dtype == torch.float16
+    assert windows.shape == (1, 4000) and windows.dtype == torch.float32
     assert torch.fft.rfft(windows[0].float()).abs().argmax() == 50  # 100 Hz
     again = background_windows(with_background, ClipAudio(with_background, cache, RATE), framing, 0)
     assert torch.equal(windows, again)

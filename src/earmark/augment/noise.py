@@ -60,7 +60,7 @@ class Background(nn.Module):
     """Add what is heard in clips that hold none of the classes.
 
     Args:
-        windows: float16 (windows, samples), of the training clips; kept on the device.
+        windows: float32 (windows, samples), of the training clips; kept on the device.
         snr_db: lowest and highest level of the sound above the background, in dB.
     """
 

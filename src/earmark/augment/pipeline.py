@@ -147,7 +147,7 @@ class Augmentation(nn.Module):
 
     Args:
         sample_rate: of the waveforms, Hz.
-        backgrounds: float16 (windows, samples) of training clips that hold none of the classes; None without any.
+        backgrounds: float32 (windows, samples) of training clips that hold none of the classes; None without any.
     """
 
     def __init__(self, config: AugmentConfig, sample_rate: int = 16_000, backgrounds: Tensor | None = None):

@@ -18,7 +18,7 @@ log = logging.getLogger("earmark")
 
 TRIM_FRAME_SECONDS = 0.02
 FRAMES_AT_ONCE = 10_000
-MAX_BACKGROUNDS = 256  # windows of 5 s at 32 kHz are 80 MB
+MAX_BACKGROUNDS = 256  # windows of 5 s at 32 kHz are 160 MB
 
 
 def loss_weights(manifest: Manifest) -> np.ndarray:
@@ -128,7 +128,7 @@ def background_windows(training: Manifest, audio: ClipAudio, framing: Framing, s
     """What is heard in the clips that surely hold none of the classes: one window of each, of at most 256 of them.
 
     Returns:
-        float16 (windows, window_samples), or None where there is no such clip.
+        float32 (windows, window_samples), or None where there is no such clip.
     """
     empty = (training.targets().max(axis=1, initial=0) == 0) & (training.label_weights().min(axis=1, initial=1) > 0)
     generator = np.random.default_rng(seed_for(seed, 3))
