@@ -23,13 +23,25 @@ class MelNorm(nn.Module):
 
 
 class ConvNormReLU(nn.Sequential):
-    """Convolution without bias, batch normalisation, ReLU; size kept unless strided."""
+    """Convolution without bias, batch normalisation, ReLU; size kept unless strided.
 
-    def __init__(self, n_in: int, n_out: int, kernel: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1)):
+    Args:
+        momentum: of the running statistics, torch's sense: the share of a new batch.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        *,
+        momentum: float = 0.1,
+    ):
         padding = (kernel[0] // 2, kernel[1] // 2)
         super().__init__(
             nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False),
-            nn.BatchNorm2d(n_out),
+            nn.BatchNorm2d(n_out, momentum=momentum),
             nn.ReLU(inplace=True),
         )
 
@@ -53,3 +65,38 @@ class SqueezeExcitation(nn.Module):
         """Features (batch, channels, mels, frames), same shape out."""
         summary = torch.relu(self.squeeze(features.mean(dim=(2, 3))))
         return features * torch.sigmoid(self.excite(summary))[:, :, None, None]
+
+
+class BothWays(nn.Module):
+    """Recurrent layers (GRU) that follow steps forwards and backwards; what both ways give is added. Always float32.
+
+    >>> BothWays(12, 16, n_layers=2)(torch.zeros(2, 10, 12)).shape
+    torch.Size([2, 10, 16])
+
+    Source: Cho et al. 2014, arXiv 1406.1078.
+    """
+
+    def __init__(self, n_in: int, n_hidden: int, n_layers: int = 1):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.GRU(n_hidden if layer else n_in, n_hidden, batch_first=True, bidirectional=True)
+            for layer in range(n_layers)
+        )
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """Steps (batch, steps, n_in) to (batch, steps, n_hidden)."""
+        with torch.autocast(steps.device.type, enabled=False):
+            steps = steps.float()
+            for layer in self.layers:
+                steps = layer(steps)[0].unflatten(2, (2, -1)).sum(dim=2)
+            return steps
+
+
+def even(features: Tensor, axis: int) -> Tensor:
+    """Features with an even length along an axis: of an odd one, the last row or column stands twice.
+
+    >>> even(torch.zeros(2, 8, 5, 4), 2).shape
+    torch.Size([2, 8, 6, 4])
+    """
+    length = features.shape[axis]
+    return torch.cat([features, features.narrow(axis, length - 1, 1)], dim=axis) if length % 2 else features
