@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from earmark.models.layers import BothWays
+from earmark.models.recurrent import BothWays
 from earmark.models.steps import N_STEP_STATISTICS, step_statistics
 
 BRANCHES = {
@@ -68,7 +68,7 @@ class LengthBranch(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             n_samples, missing = waveform.shape[1], -waveform.shape[1] % self.frame_samples
             padded = nn.functional.pad(waveform.float(), (0, missing))
-            power = padded.reshape(len(waveform), -1, self.frame_samples).square().sum(dim=2)
+            power = padded.unflatten(1, (-1, self.frame_samples)).square().sum(dim=2)
             sounds = (power > 0) & (power >= FAINT * power.amax(dim=1, keepdim=True))
             starts = torch.arange(power.shape[1], device=waveform.device, dtype=torch.float32) * self.frame_samples
             ends = (starts + self.frame_samples).clamp(max=n_samples)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from earmark.config import require
-from earmark.models.layers import BothWays, ConvNormReLU, MelNorm
+from earmark.models.layers import ConvNormReLU, MelNorm
+from earmark.models.recurrent import BothWays
 
 
 class CRNN(nn.Module):

@@ -67,31 +67,6 @@ class SqueezeExcitation(nn.Module):
         return features * torch.sigmoid(self.excite(summary))[:, :, None, None]
 
 
-class BothWays(nn.Module):
-    """Recurrent layers (GRU) that follow steps forwards and backwards; what both ways give is added. Always float32.
-
-    >>> BothWays(12, 16, n_layers=2)(torch.zeros(2, 10, 12)).shape
-    torch.Size([2, 10, 16])
-
-    Source: Cho et al. 2014, arXiv 1406.1078.
-    """
-
-    def __init__(self, n_in: int, n_hidden: int, n_layers: int = 1):
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.GRU(n_hidden if layer else n_in, n_hidden, batch_first=True, bidirectional=True)
-            for layer in range(n_layers)
-        )
-
-    def forward(self, steps: Tensor) -> Tensor:
-        """Steps (batch, steps, n_in) to (batch, steps, n_hidden)."""
-        with torch.autocast(steps.device.type, enabled=False):
-            steps = steps.float()
-            for layer in self.layers:
-                steps = layer(steps)[0].unflatten(2, (2, -1)).sum(dim=2)
-            return steps
-
-
 def even(features: Tensor, axis: int) -> Tensor:
     """Features with an even length along an axis: of an odd one, the last row or column stands twice.
 
