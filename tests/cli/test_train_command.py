@@ -13,6 +13,7 @@ from earmark.errors import ConfigError
     [
         ((None, None, None, False, None), {}),
         (("se_cnn", None, None, False, None), {}),
+        (("se_cnn", None, "gem", False, None), {"head": "gem"}),
         ((None, "mn04_as", None, False, None), {"backbone.on": "mn04_as", "model": "choice"}),
         ((None, "mn04_as", "knn", False, None), {"backbone.on": "mn04_as", "model": "knn"}),
         ((None, "mn04_as", None, True, None), {"backbone.on": "mn04_as", "model": "finetuned"}),
@@ -33,6 +34,7 @@ def test_the_options_stand_for_settings(given, settings):
         ((None, "mn04_as", "knn", True, None), "--head is for the network as it is"),
         ((None, None, "knn", False, "runs/a"), "--head is for the network as it is"),
         ((None, None, "knn", False, None), "--head needs --on NAME"),
+        (("forest", None, "knn", False, None), "--head needs --on NAME"),
         ((None, None, None, True, None), "--finetune needs --on NAME. `earmark models` lists them"),
     ],
 )

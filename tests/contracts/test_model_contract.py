@@ -1,4 +1,4 @@
-"""What every family in MODELS must do, unasked."""
+"""What every family in MODELS must do, unasked; and every head and branch on the smallest family."""
 
 from __future__ import annotations
 
@@ -10,20 +10,30 @@ from torch.nn import functional
 
 from earmark.errors import ConfigError
 from earmark.export.graph import ScoringGraph, stamp, trace
+from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig
+from earmark.models.heads import HEADS, AttentionHead
 from earmark.models.tagging_net import MODELS, build
 from earmark.tagger.metadata import TaggerMetadata
 
 FRONTEND = FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160, n_mels=32)
 WINDOW = 16000
 N_CLASSES = 3
-SMALL = {"cnn14": {"channels": "8,16,16,32,32,64"}}  # 81 million weights would teach these tests nothing
+SMALL = {  # 81 million weights would teach these tests nothing
+    "aux_cnn": {"width": "0.125"},
+    "cnn14": {"channels": "8,16,16,32,32,64"},
+    "crnn": {"channels": "8,16,16", "n_hidden": "16"},
+    "fsd_cnn": {"width": "0.125", "variant": "se_cat", "multi_scale": "true", "coordinate": "true"},
+}
+ENDINGS = {f"head {name}": {"head": name} for name in sorted(HEADS)}
+ENDINGS["head attention"]["branches"] = sorted(BRANCHES)
 
 
-@pytest.fixture(params=sorted(MODELS))
+@pytest.fixture(params=[*sorted(MODELS), *ENDINGS])
 def net(request):
     torch.manual_seed(0)
-    return build(request.param, FRONTEND, N_CLASSES, SMALL.get(request.param))
+    family = request.param if request.param in MODELS else "tiny_cnn"
+    return build(family, FRONTEND, N_CLASSES, SMALL.get(family), **ENDINGS.get(request.param, {}))
 
 
 def noise(batch: int, n_samples: int = WINDOW, seed: int = 0) -> torch.Tensor:
@@ -44,7 +54,8 @@ def test_any_length_from_a_window_up_is_heard(net, n_samples):
 
 
 def test_every_parameter_gets_a_gradient(net):
-    net.train()(noise(4)).square().sum().backward()
+    waveform = noise(4)
+    sum(logits.square().sum() for logits, _ in net.train().answers(net.frontend(waveform), waveform)).backward()
     without = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
 
@@ -63,17 +74,22 @@ def test_silence_is_finite(net):
 def test_exported_graph_gives_the_scores_of_torch(net):
     net.train()(noise(8, seed=1))  # moves the batch norm statistics off their start
     net.eval()
-    model = trace(ScoringGraph([net], multi_label=True), WINDOW, ("scores", "embedding"))
+    graph = ScoringGraph([net], multi_label=True)
+    model = trace(graph, WINDOW, graph.outputs)
     stamp(model, TaggerMetadata("m", ("a", "b", "c"), 16000, 1.0, 0.5, multi_label=True))
     session = onnxruntime.InferenceSession(model.SerializeToString())
     for batch in (1, 5):
         windows = noise(batch, seed=2).numpy()
-        scores, embedding = session.run(None, {"waveform": windows})
+        scores, embedding, *steps = session.run(None, {"waveform": windows})
         with torch.no_grad():
             expected = torch.sigmoid(net(torch.from_numpy(windows))).numpy()
             expected_embedding = net.embed(torch.from_numpy(windows)).numpy()
+            expected_steps = graph(torch.from_numpy(windows))[2:]
         np.testing.assert_allclose(scores, expected, atol=1e-4)
         np.testing.assert_allclose(embedding, expected_embedding, rtol=1e-2, atol=1e-2)
+        assert len(steps) == len(expected_steps) == isinstance(net.head, AttentionHead)
+        for ours, theirs in zip(steps, expected_steps, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
 
 
 def test_eight_clips_can_be_learnt_by_heart(net):
@@ -101,6 +117,8 @@ def test_untrained_net_answers_with_the_class_frequencies():
         torch.nn.init.zeros_(net.head.last.weight)
         net.start_at_prior(prior, multi_label=True)
         torch.testing.assert_close(torch.sigmoid(net(noise(1)))[0], prior)
+        for head in net.auxiliary:
+            torch.testing.assert_close(torch.sigmoid(head.last.bias), prior)
         net.start_at_prior(prior, multi_label=False)
         torch.testing.assert_close(torch.softmax(net(noise(1)), dim=1)[0], prior)
 
@@ -115,3 +133,10 @@ def test_options_reach_the_family():
     assert narrow.head.last.in_features == 24
     with pytest.raises(ConfigError, match="model_options of se_cnn: 'chanels' is not an option"):
         build("se_cnn", FRONTEND, N_CLASSES, {"chanels": "8"})
+
+
+def test_unknown_heads_and_branches_name_the_nearest():
+    with pytest.raises(ConfigError, match=r"'atention' is not a head \(did you mean 'attention'\?\)"):
+        build("tiny_cnn", FRONTEND, N_CLASSES, head="atention")
+    with pytest.raises(ConfigError, match=r"'step' is not a branch \(did you mean 'steps'\?\)"):
+        build("tiny_cnn", FRONTEND, N_CLASSES, branches=["step"])

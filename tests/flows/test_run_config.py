@@ -9,6 +9,8 @@ import pytest
 from earmark.config import change, read_yaml, to_yaml
 from earmark.errors import ConfigError
 from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.starting_weights import blank_net
+from earmark.models.heads import AttentionHead, MeanHead
 
 DEFAULTS = defaults_for([16000], [2.0])
 
@@ -69,6 +71,8 @@ def test_a_written_run_config_reads_back_equal(tmp_path):
         ("optim.epochs=many", "epochs: expected a int, found 'many'"),
         ("model=se_cn", r"'se_cn' is not a model \(did you mean 'se_cnn'\?\)"),
         ("model_options.chanels=8", r"model_options of se_cnn: 'chanels' is not an option .did you mean 'channels'"),
+        ("head=meen", r"'meen' is not a head \(did you mean 'mean'\?\)"),
+        ("branches=length,step", r"'step' is not a branch \(did you mean 'steps'\?\)"),
         ("optim.loss=bse", "optim.loss: 'bse' is none of"),
         ("window.padding=mirror", "window.padding: 'mirror' is none of zeros, repeat"),
         ("window.pool=median", "window.pool: 'median' is none of"),
@@ -108,6 +112,7 @@ def test_settings_name_only_what_stands_in_the_tables():
         (["model=finetuned"], "nothing to fine-tune"),
         (["model=gru"], "goes over the patches of a backbone"),
         (["backbone.on=a", "model=knn", "backbone.patch_seconds=-1"], "backbone.patch_seconds: found -1.0, expected 0"),
+        (["backbone.on=a", "model=finetuned", "head=gem"], "fine-tuning keeps the head and the branches"),
         (["backbone.on=mn04_as"], "se_cnn learns from the waveform and stands on nothing"),
     ],
 )
@@ -124,6 +129,14 @@ def test_a_head_is_named_after_its_backbone(tmp_path):
     assert name(f"backbone.on={tmp_path}/birds.tagger.onnx", "model=knn") == "birds+knn"
     assert name("backbone.on=mn04_as", "model=finetuned") == "finetuned"
     assert name("model=knn") == "knn"
+
+
+def test_head_and_branches_reach_the_network():
+    config = settled("model=tiny_cnn", "model_options.width=8", "head=attention", "branches=steps,length")
+    net = blank_net(config, ["a", "b", "c"])
+    assert isinstance(net.head, AttentionHead) and net.head.last.in_features == 24 + 128 + 1
+    assert isinstance(blank_net(settled("model=crnn"), ["a"]).head, AttentionHead)
+    assert isinstance(blank_net(settled("model=crnn", "head=mean"), ["a"]).head, MeanHead)
 
 
 def test_the_longest_clip_can_be_the_window():

@@ -11,7 +11,7 @@ import pytest
 from earmark.config import read_yaml
 from earmark.data.leakage import hash_contents
 from earmark.data.readers import read_manifest
-from earmark.errors import EarmarkError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.flows import workers
 from earmark.flows.experiment import claim, environment_text
 from earmark.flows.run_config import RunConfig
@@ -180,6 +180,12 @@ def test_a_folder_with_other_rows_is_refused(trained):
     claim(trained.run, config, manifest)  # its own rows are welcome
     with pytest.raises(RunError, match=r"holds a run on other rows \(the data has changed since\)"):
         claim(trained.run, config, manifest.select(np.arange(14)))
+
+
+def test_an_option_of_a_wrong_value_is_said_before_any_work(train, folders, tmp_path):
+    with pytest.raises(ConfigError, match="variant: found 'sa', expected conv or se"):
+        train(folders, tmp_path / "run", "model=fsd_cnn", "model_options.variant=sa")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(train, folders, tmp_path):

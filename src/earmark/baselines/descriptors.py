@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from earmark.models.frontend_config import FrontendConfig, mel_filterbank
+from earmark.models.steps import N_STEPS, STEP_PERCENTILES, step_statistics
 
 N_MFCC = 20
 ROLLOFF_SHARE = 0.85  # of a frame's magnitude that lies below the rolloff
@@ -24,8 +24,6 @@ CHROMA_OCTAVES = 2.0  # … and how far to either side they still do
 LEVEL_FLOOR = 1e-9  # mean square, -90 dB: ten dB above the rounding noise of 16 bits
 MODULATION_BANDS = 8
 MODULATION_HZ = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # edges of the octaves of rhythm
-N_STEPS = 128
-STEP_PERCENTILES = (0, 1, 25, 30, 50, 60, 75, 99, 100)
 
 
 class Heard(NamedTuple):
@@ -311,10 +309,9 @@ class Modulation(nn.Module):
 
 
 class Steps(nn.Module):
-    """The course of the window in 128 equal steps, each seen through a span of two: mean, deviation, range and
-    percentiles of the raw samples. The last step is seen twice.
+    """The course of the window in 128 equal steps: mean, deviation, range and percentiles of the raw samples.
 
-    Source: the "global features" of the second place in Freesound Audio Tagging 2019; percentiles as numpy's.
+    Source: see `step_statistics`.
     """
 
     def __init__(self, config: FrontendConfig):
@@ -324,31 +321,7 @@ class Steps(nn.Module):
 
     def forward(self, heard: Heard) -> Tensor:
         """(batch, 128 · 12), full scale ±1."""
-        waveform = heard.waveform
-        missing = -waveform.shape[1] % N_STEPS
-        steps = functional.pad(waveform[:, None], (0, missing), mode="replicate").reshape(
-            waveform.shape[0], N_STEPS, -1
-        )
-        spans = torch.cat([steps, torch.cat([steps[:, 1:], steps[:, -1:]], dim=1)], dim=2)
-        percentiles = percentiles_of(spans, STEP_PERCENTILES)
-        width = percentiles[-1] - percentiles[0]
-        return torch.stack([spans.mean(dim=2), deviation(spans), width, *percentiles], dim=2).flatten(1)
-
-
-def percentiles_of(values: Tensor, percents: Sequence[float]) -> list[Tensor]:
-    """Percentiles over the last axis, between two values in proportion, as numpy's."""
-    ordered = values.sort(dim=-1).values
-    found = []
-    for percent in percents:
-        below, share = divmod(percent / 100 * (values.shape[-1] - 1), 1)
-        low = ordered[..., int(below)]
-        found.append(low if share == 0 else low + share * (ordered[..., int(below) + 1] - low))
-    return found
-
-
-def deviation(values: Tensor) -> Tensor:
-    """Standard deviation over the last axis (of the population, so that one value gives 0)."""
-    return (values - values.mean(dim=-1, keepdim=True)).square().mean(dim=-1).sqrt()
+        return step_statistics(heard.waveform).flatten(1)
 
 
 def mel_centres(config: FrontendConfig) -> np.ndarray:

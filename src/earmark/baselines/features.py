@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from earmark.baselines.descriptors import Heard, deviation, percentiles_of
+from earmark.baselines.descriptors import Heard
 from earmark.errors import ConfigError
 from earmark.lookup import did_you_mean, load
 from earmark.models.frontend import FactoredLogMel
 from earmark.models.frontend_config import FrontendConfig
+from earmark.models.steps import deviation, percentiles_of
 
 SERIES = {
     "mel": "earmark.baselines.descriptors:LogMelBands",

@@ -21,6 +21,7 @@ from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import compete, inner_folds, log_loss
 from earmark.baselines.standardise import FARTHEST, Standardisation, standardisation
 from earmark.export.backbone import Nodes
+from earmark.models.recurrent import onnx_weights
 
 N_DIRECTIONS = 64  # in which patches differ most: what attention and the recurrent network see
 LEAST_VARIANCE = 1e-3  # of the largest: a direction of less is not blown up to the size of the others
@@ -163,19 +164,11 @@ def _linear(nodes: Nodes, values: str, layer: nn.Linear) -> str:
 
 
 def _recurrent(nodes: Nodes, projected: str, gru: nn.GRU) -> str:
-    """The states (batch, patches, both ways). ONNX wants time first, and the gates z, r, n where torch has r, z, n."""
-    gates = np.concatenate([np.arange(gate * N_HIDDEN, (gate + 1) * N_HIDDEN) for gate in (1, 0, 2)])
-
-    def both_ways(name: str) -> np.ndarray:
-        ways = (getattr(gru, f"{name}_l0{way}").detach().numpy() for way in ("", "_reverse"))
-        return np.stack([values[gates] for values in ways])
-
+    """The states (batch, patches, both ways). ONNX wants time first."""
     states = nodes(
         "GRU",
         nodes("Transpose", projected, perm=[1, 0, 2]),
-        nodes.constant(both_ways("weight_ih")),
-        nodes.constant(both_ways("weight_hh")),
-        nodes.constant(np.concatenate([both_ways("bias_ih"), both_ways("bias_hh")], axis=1)),
+        *(nodes.constant(weights.detach().numpy()) for weights in onnx_weights(gru)),
         hidden_size=N_HIDDEN,
         direction="bidirectional",
         linear_before_reset=1,  # as torch has it

@@ -21,7 +21,8 @@ Head = Annotated[
     str | None,
     typer.Option(
         help="With --on: logistic, svm, knn, mlp, forest, boosting, attention, gru, … "
-        "[default: choice, the best of four by inner folds]",
+        "[default: choice, the best of four by inner folds]. With --model NETWORK: mean, max, avemax, attention, gem, "
+        "pixel_shuffle [default: the family's own]",
         show_default=False,
     ),
 ]
@@ -108,6 +109,7 @@ def _backbone(model: str | None, on: str | None, head: str | None, finetune: boo
         ConfigError: they contradict each other or --model.
     """
     from earmark.errors import ConfigError
+    from earmark.models.tagging_net import MODELS
 
     if start is not None and on is not None:
         raise ConfigError("--from starts from one network and --on stands on another. Give one of them.")
@@ -116,6 +118,8 @@ def _backbone(model: str | None, on: str | None, head: str | None, finetune: boo
     if head is not None and (finetune or start is not None):
         raise ConfigError("--head is for the network as it is, --finetune and --from train it. Give one of them.")
     if on is None and start is None:
+        if head is not None and model in MODELS and not finetune:
+            return {"head": head}
         if head is not None or finetune:
             raise ConfigError(f"--{'finetune' if finetune else 'head'} needs --on NAME. `earmark models` lists them.")
         return {}

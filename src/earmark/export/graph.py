@@ -18,6 +18,7 @@ from onnx_ir.passes import common as passes
 from torch import Tensor, nn
 
 from earmark.errors import TaggerFileError
+from earmark.models.heads import AttentionHead
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import write_atomically
 from earmark.tagger.metadata import METADATA_KEY, TaggerMetadata
@@ -31,29 +32,35 @@ TOLERANCE = 1e-4  # of scores, torch against the file; of embeddings by their la
 class ScoringGraph(nn.Module):
     """What a tagger file computes: waveform (batch, samples) → scores (batch, classes), embedding (batch, features).
 
-    With several nets their scores and embeddings are averaged and joined; the first one's front end serves all.
+    With several nets their scores and embeddings are averaged and joined; the first one's front end serves all. Heads
+    that answer each step of time add `patch_scores` (batch, steps, classes).
+
+    outputs: names of what it returns.
     """
 
     def __init__(self, nets: list[TaggingNet], multi_label: bool):
         super().__init__()
         self.frontend = nets[0].frontend.exportable()
-        self.backbones = nn.ModuleList(net.backbone for net in nets)
-        self.heads = nn.ModuleList(net.head for net in nets)
+        self.nets = nn.ModuleList(nets)
         self.multi_label = multi_label
+        self.has_steps = all(isinstance(net.head, AttentionHead) for net in nets)
+        self.outputs = ("scores", "embedding", *(("patch_scores",) if self.has_steps else ()))
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and embedding."""
+    def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
+        """Scores, embedding and, if there are any, scores of the steps."""
         spectrogram = self.frontend(waveform)
-        embeddings = [
-            head.pool(backbone(spectrogram)) for backbone, head in zip(self.backbones, self.heads, strict=True)
-        ]
-        scores = [
-            self._scores(head.classify(embedding)) for head, embedding in zip(self.heads, embeddings, strict=True)
-        ]
-        return torch.stack(scores).mean(dim=0), torch.cat(embeddings, dim=1)
+        scores, embeddings, steps = [], [], []
+        for net in self.nets:
+            features = net.backbone(spectrogram)
+            embeddings.append(net.pool(features, waveform))
+            scores.append(self._scores(net.head.classify(embeddings[-1])))
+            if self.has_steps:
+                steps.append(self._scores(net.head.classify_steps(features, embeddings[-1])))
+        found = torch.stack(scores).mean(dim=0), torch.cat(embeddings, dim=1)
+        return (*found, torch.stack(steps).mean(dim=0)) if self.has_steps else found
 
     def _scores(self, logits: Tensor) -> Tensor:
-        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=1)
+        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=-1)
 
 
 def trace(module: nn.Module, window_samples: int, outputs: tuple[str, ...]) -> onnx.ModelProto:
@@ -133,7 +140,7 @@ def export_tagger(nets: list[TaggingNet], metadata: TaggerMetadata, path: Path, 
     squash = torch.sigmoid if metadata.multi_label else lambda logits: torch.softmax(logits, dim=1)
     expected = torch.stack([squash(net(torch.from_numpy(windows))) for net in nets]).mean(dim=0).numpy()
     graph = ScoringGraph(nets, metadata.multi_label)
-    write_tagger(trace(graph, windows.shape[1], ("scores", "embedding")), metadata, path, windows, expected)
+    write_tagger(trace(graph, windows.shape[1], graph.outputs), metadata, path, windows, expected)
 
 
 def write_tagger(

@@ -32,10 +32,11 @@ from earmark.flows.reading import Failures, read_rows
 from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
-from earmark.flows.starting_weights import find_start
+from earmark.flows.starting_weights import blank_net, find_start
 from earmark.lookup import lookup
 from earmark.models.huggingface.source import PREFIX
 from earmark.models.pretrained.networks import PRETRAINED
+from earmark.models.tagging_net import MODELS
 from earmark.run import Run, write_atomically
 from earmark.tagger.home import converted
 from earmark.tagger.tag_files import default_threads
@@ -78,6 +79,8 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
         config = resolve(defaults, given, recipe, settings, longest)
         if config.backbone.on:
             config = heard_by_backbone(config, defaults, recipe, settings, longest)
+        elif config.model in MODELS:
+            blank_net(config, manifest.vocabulary.labels)  # values of options that are wrong are said before any work
         cache = Cache()
         manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, n_clips, progress)
     except ManifestError:

@@ -15,7 +15,9 @@ from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.config import change, keyword_options, parse_assignments, read_yaml, require
 from earmark.errors import ConfigError
 from earmark.lookup import did_you_mean, lookup
+from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig
+from earmark.models.heads import HEADS
 from earmark.models.tagging_net import MODELS
 from earmark.run import TAGGER_SUFFIX
 from earmark.training.fit import PRECISIONS
@@ -134,6 +136,8 @@ class RunConfig:
 
     model: a name in MODELS or BASELINES, or "finetuned": the backbone itself, its weights trained on.
     model_options: keyword arguments of its class or function.
+    head: of a network that is trained from the waveform, a name in HEADS; empty = the usual one of its family.
+    branches: what such a network hears beside the spectrogram, names in BRANCHES.
     backbone: what a classifier stands on in place of summary features, or a finetuned network starts from.
     validation_fraction: share of the training folds that chooses the epoch; 0 = the last epoch is taken.
     precision: "float32", "bfloat16", or "auto" = bfloat16 where the hardware has it.
@@ -144,6 +148,8 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: str = "se_cnn"
     model_options: dict[str, str] = field(default_factory=dict)
+    head: str = ""
+    branches: tuple[str, ...] = ()
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
@@ -170,6 +176,14 @@ class RunConfig:
             raise ConfigError(
                 f"'{self.model}' is not a model{did_you_mean(self.model, known_models)}. "
                 f"Known: {', '.join(sorted(known_models))}."
+            )
+        if self.head:
+            lookup(HEADS, self.head, "head")
+        for name in self.branches:
+            lookup(BRANCHES, name, "branch")
+        if (self.head or self.branches) and self.model == FINETUNED:
+            raise ConfigError(
+                "model: fine-tuning keeps the head and the branches that its network has. Leave head and branches away."
             )
         if self.model in MODELS:  # before anything is trained: does the family have these options?
             keyword_options(lookup(MODELS, self.model, "model"), self.model_options, f"model_options of {self.model}")

@@ -144,7 +144,8 @@ def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
         RunError: it was fine-tuned from a run that is gone.
     """
     if config.model != FINETUNED:
-        return build(config.model, config.frontend, len(labels), config.model_options)
+        parts = {"head": config.head, "branches": config.branches}
+        return build(config.model, config.frontend, len(labels), config.model_options, **parts)
     before = Path(config.backbone.on)
     if before.is_absolute() and not Run(before).config.is_file():  # runs are kept by their whole path
         raise RunError(

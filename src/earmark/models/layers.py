@@ -23,13 +23,25 @@ class MelNorm(nn.Module):
 
 
 class ConvNormReLU(nn.Sequential):
-    """Convolution without bias, batch normalisation, ReLU; size kept unless strided."""
+    """Convolution without bias, batch normalisation, ReLU; size kept unless strided.
 
-    def __init__(self, n_in: int, n_out: int, kernel: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1)):
+    Args:
+        momentum: of the running statistics, torch's sense: the share of a new batch.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        *,
+        momentum: float = 0.1,
+    ):
         padding = (kernel[0] // 2, kernel[1] // 2)
         super().__init__(
             nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False),
-            nn.BatchNorm2d(n_out),
+            nn.BatchNorm2d(n_out, momentum=momentum),
             nn.ReLU(inplace=True),
         )
 
@@ -53,3 +65,13 @@ class SqueezeExcitation(nn.Module):
         """Features (batch, channels, mels, frames), same shape out."""
         summary = torch.relu(self.squeeze(features.mean(dim=(2, 3))))
         return features * torch.sigmoid(self.excite(summary))[:, :, None, None]
+
+
+def even(features: Tensor, axis: int) -> Tensor:
+    """Features with an even length along an axis: of an odd one, the last row or column stands twice.
+
+    >>> even(torch.zeros(2, 8, 5, 4), 2).shape
+    torch.Size([2, 8, 6, 4])
+    """
+    length = features.shape[axis]
+    return torch.cat([features, features.narrow(axis, length - 1, 1)], dim=axis) if length % 2 else features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,17 +10,23 @@ from torch import Tensor, nn
 
 from earmark.config import keyword_options
 from earmark.lookup import lookup
+from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig, LogMel
-from earmark.models.heads import PooledHead
+from earmark.models.heads import HEADS, MeanHead
 
 MODELS = {
+    "aux_cnn": "earmark.models.aux_cnn:AuxCNN",
     "cnn14": "earmark.models.cnn14:CNN14",
+    "crnn": "earmark.models.crnn:CRNN",
+    "fsd_cnn": "earmark.models.fsd_cnn:FSDCNN",
     "mn": "earmark.models.mn:MN",
     "mobilenet_v1": "earmark.models.mobilenet_v1:MobileNetV1",
     "mobilenet_v2": "earmark.models.mobilenet_v2:MobileNetV2",
     "se_cnn": "earmark.models.se_cnn:SECNN",
     "tiny_cnn": "earmark.models.tiny_cnn:TinyCNN",
 }
+USUAL_HEAD = "avemax"
+USUAL_HEADS = {"crnn": "attention", "fsd_cnn": "pixel_shuffle"}  # of the families that were made for another
 
 
 class TaggingNet(nn.Module):
@@ -30,25 +36,52 @@ class TaggingNet(nn.Module):
         frontend: (batch, samples) → spectrogram (batch, 1, mels, frames), by default in dB.
         backbone: spectrogram → features (batch, channels, mels', frames'); has `n_features`, its channels.
         head: features → logits; has `pool` (features → embedding) and `classify` (embedding → logits).
+        branches: each (batch, samples) → (batch, its `n_features`), joined to what the head pools.
+        auxiliary: heads on what the backbone passes on its way (`with_skips`, `skip_weights`), for training alone.
 
     >>> net = build("tiny_cnn", FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160), n_classes=3)
     >>> net(torch.zeros(2, 16000)).shape, net.embed(torch.zeros(2, 16000)).shape[0]
     (torch.Size([2, 3]), 2)
     """
 
-    def __init__(self, frontend: nn.Module, backbone: nn.Module, head: nn.Module):
+    def __init__(
+        self,
+        frontend: nn.Module,
+        backbone: nn.Module,
+        head: nn.Module,
+        branches: Sequence[nn.Module] = (),
+        auxiliary: Sequence[nn.Module] = (),
+    ):
         super().__init__()
         self.frontend = frontend
         self.backbone = backbone
         self.head = head
+        self.branches = nn.ModuleList(branches)
+        self.auxiliary = nn.ModuleList(auxiliary)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples), full scale ±1, to logits (batch, classes)."""
         return self.head.classify(self.embed(waveform))
 
     def embed(self, waveform: Tensor) -> Tensor:
-        """Waveform (batch, samples) to the pooled features before the last layer, (batch, n_features)."""
-        return self.head.pool(self.backbone(self.frontend(waveform)))
+        """Waveform (batch, samples) to what the last layer sees, (batch, n_features)."""
+        return self.pool(self.backbone(self.frontend(waveform)), waveform)
+
+    def pool(self, features: Tensor, waveform: Tensor) -> Tensor:
+        """Pooled features, beside them what the branches hear of the waveform: (batch, n_features)."""
+        return torch.cat([self.head.pool(features), *(branch(waveform) for branch in self.branches)], dim=1)
+
+    def answers(self, spectrogram: Tensor, waveform: Tensor) -> list[tuple[Tensor, float]]:
+        """What the loss is taken of in training: logits (batch, classes) and the weight of their loss.
+
+        The head's stand first and weigh 1.
+        """
+        if not self.auxiliary:
+            return [(self.head.classify(self.pool(self.backbone(spectrogram), waveform)), 1.0)]
+        features, skips = self.backbone.with_skips(spectrogram)
+        beside = [head(skip) for head, skip in zip(self.auxiliary, skips, strict=True)]
+        logits = self.head.classify(self.pool(features, waveform))
+        return [(logits, 1.0), *zip(beside, self.backbone.skip_weights, strict=True)]
 
     @torch.no_grad()
     def start_at_prior(self, prior: Tensor, multi_label: bool) -> None:
@@ -59,18 +92,33 @@ class TaggingNet(nn.Module):
             multi_label: scores are sigmoids (else a softmax).
         """
         bounded = prior.clamp(1e-4, 1 - 1e-4)
-        self.head.last.bias.copy_(torch.logit(bounded) if multi_label else torch.log(bounded))
+        for head in (self.head, *self.auxiliary):
+            head.last.bias.copy_(torch.logit(bounded) if multi_label else torch.log(bounded))
 
 
-def build(model: str, frontend: FrontendConfig, n_classes: int, options: Mapping[str, Any] | None = None) -> TaggingNet:
+def build(
+    model: str,
+    frontend: FrontendConfig,
+    n_classes: int,
+    options: Mapping[str, Any] | None = None,
+    *,
+    head: str = "",
+    branches: Sequence[str] = (),
+) -> TaggingNet:
     """A network of the family `model` with fresh weights.
 
     Args:
         options: keyword arguments of the family's class; text is coerced to their types.
+        head: a name in HEADS; empty = the one that is usual for the family.
+        branches: names in BRANCHES.
 
     Raises:
-        ConfigError: no such family, or an option it does not have.
+        ConfigError: no such family, head or branch, or an option that the family does not have.
     """
     family = lookup(MODELS, model, "model")
     backbone = family(frontend.n_mels, **keyword_options(family, options or {}, f"model_options of {model}"))
-    return TaggingNet(LogMel(frontend), backbone, PooledHead(backbone.n_features, n_classes, dropout=backbone.dropout))
+    top = lookup(HEADS, head or USUAL_HEADS.get(model, USUAL_HEAD), "head")
+    beside = [lookup(BRANCHES, name, "branch")(frontend.sample_rate) for name in branches]
+    sizes = {"dropout": backbone.dropout, "n_beside": sum(branch.n_features for branch in beside)}
+    auxiliary = [MeanHead(width, n_classes, dropout=backbone.dropout) for width in getattr(backbone, "skip_widths", ())]
+    return TaggingNet(LogMel(frontend), backbone, top(backbone.n_features, n_classes, **sizes), beside, auxiliary)

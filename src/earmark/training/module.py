@@ -121,8 +121,9 @@ class TaggingModule(lightning.LightningModule):
             spectrogram = self.net.frontend(waveform)
             if augment:
                 spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
-        logits = self.net.head(self.net.backbone(spectrogram.contiguous(memory_format=torch.channels_last)))
-        loss = self.loss(logits.float(), targets, weights, self.config.smoothing)
+        answers = self.net.answers(spectrogram.contiguous(memory_format=torch.channels_last), waveform)
+        losses = [self.loss(each.float(), targets, weights, self.config.smoothing) * share for each, share in answers]
+        loss = torch.stack(losses).sum()
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
         return loss
 

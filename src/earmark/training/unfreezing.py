@@ -18,7 +18,7 @@ Group = list[nn.Parameter]
 
 
 def depth_groups(net: TaggingNet) -> list[Group]:
-    """The parameters of a network by depth: those of its head, then its backbone's from the top down.
+    """The parameters of a network by depth: those of its head and beside it, then its backbone's from the top down.
 
     Returns:
         At most 1 + N_GROUPS groups, none empty; parameters that do not require a gradient are in none.
@@ -28,7 +28,7 @@ def depth_groups(net: TaggingNet) -> list[Group]:
     >>> [sum(p.numel() for p in group) for group in depth_groups(build("se_cnn", FrontendConfig(), 3))]
     [771, 1148896, 57680, 16808, 408, 128]
     """
-    parts = [net.head.parameters()]
+    parts = [[p for part in (net.head, net.branches, net.auxiliary) for p in part.parameters()]]
     owned: set[nn.Parameter] = set()
     blocks = _blocks(net.backbone)
     for places in np.array_split(np.arange(len(blocks))[::-1], N_GROUPS):
