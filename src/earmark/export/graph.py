@@ -31,21 +31,26 @@ TOLERANCE = 1e-4  # of scores, torch against the file; of embeddings by their la
 class ScoringGraph(nn.Module):
     """What a tagger file computes: waveform (batch, samples) → scores (batch, classes), embedding (batch, features).
 
-    With several nets their scores and embeddings are averaged and joined; the first one's front end serves all.
+    With several nets their scores and embeddings are averaged and joined; the first one's front end serves all, unless
+    front ends learnt.
     """
 
     def __init__(self, nets: list[TaggingNet], multi_label: bool):
         super().__init__()
-        self.frontend = nets[0].frontend.exportable()
+        shared = not any(True for _ in nets[0].frontend.parameters())
+        self.frontends = nn.ModuleList(net.frontend.exportable() for net in (nets[:1] if shared else nets))
         self.backbones = nn.ModuleList(net.backbone for net in nets)
         self.heads = nn.ModuleList(net.head for net in nets)
         self.multi_label = multi_label
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and embedding."""
-        spectrogram = self.frontend(waveform)
+        spectrograms = [frontend(waveform) for frontend in self.frontends]
+        if len(spectrograms) == 1:
+            spectrograms *= len(self.backbones)
         embeddings = [
-            head.pool(backbone(spectrogram)) for backbone, head in zip(self.backbones, self.heads, strict=True)
+            head.pool(backbone(spectrogram))
+            for backbone, head, spectrogram in zip(self.backbones, self.heads, spectrograms, strict=True)
         ]
         scores = [
             self._scores(head.classify(embedding)) for head, embedding in zip(self.heads, embeddings, strict=True)

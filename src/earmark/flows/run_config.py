@@ -16,7 +16,7 @@ from earmark.config import change, keyword_options, parse_assignments, read_yaml
 from earmark.errors import ConfigError
 from earmark.lookup import did_you_mean, lookup
 from earmark.models.frontend import FrontendConfig
-from earmark.models.tagging_net import MODELS
+from earmark.models.tagging_net import MODELS, family_options
 from earmark.run import TAGGER_SUFFIX
 from earmark.training.fit import PRECISIONS
 from earmark.training.losses import LOSSES
@@ -172,7 +172,7 @@ class RunConfig:
                 f"Known: {', '.join(sorted(known_models))}."
             )
         if self.model in MODELS:  # before anything is trained: does the family have these options?
-            keyword_options(lookup(MODELS, self.model, "model"), self.model_options, f"model_options of {self.model}")
+            family_options(self.model, self.frontend, self.model_options)
         if self.model in BASELINES:
             fit = lookup(BASELINES, self.model, "model")
             keyword_options(fit, self.model_options, f"model_options of {self.model}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from earmark.config import keyword_options
+from earmark.errors import ConfigError
 from earmark.lookup import lookup
+from earmark.models.derived import Derived
 from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.models.heads import PooledHead
 
@@ -69,8 +72,30 @@ def build(model: str, frontend: FrontendConfig, n_classes: int, options: Mapping
         options: keyword arguments of the family's class; text is coerced to their types.
 
     Raises:
-        ConfigError: no such family, or an option it does not have.
+        ConfigError: no such family, an option it does not have, or more channels than it hears.
+    """
+    keywords = family_options(model, frontend, options or {})
+    backbone = lookup(MODELS, model, "model")(frontend.n_rows, **keywords)
+    if frontend.n_mfcc or frontend.n_deltas:
+        backbone = Derived(frontend, backbone)
+    return TaggingNet(LogMel(frontend), backbone, PooledHead(backbone.n_features, n_classes, dropout=backbone.dropout))
+
+
+def family_options(model: str, frontend: FrontendConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the class of a family is called with, after the height of what it hears.
+
+    Args:
+        options: its keyword arguments as a user gives them; text is coerced to their types.
+
+    Raises:
+        ConfigError: see `build`.
     """
     family = lookup(MODELS, model, "model")
-    backbone = family(frontend.n_mels, **keyword_options(family, options or {}, f"model_options of {model}"))
-    return TaggingNet(LogMel(frontend), backbone, PooledHead(backbone.n_features, n_classes, dropout=backbone.dropout))
+    keywords = keyword_options(family, options, f"model_options of {model}")
+    if frontend.n_channels == 1:
+        return keywords
+    if "n_channels" not in inspect.signature(family).parameters:
+        raise ConfigError(
+            f"frontend.n_deltas: found {frontend.n_deltas}, and {model} hears one channel. Choose 0, or another model."
+        )
+    return {"n_channels": frontend.n_channels, **keywords}

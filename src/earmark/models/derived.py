@@ -1,0 +1,82 @@
+"""What is derived from a spectrogram before a network hears it: cepstral coefficients, slopes over time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from earmark.models.frontend_config import FrontendConfig
+
+DELTA_FRAMES = 9
+
+
+class Derived(nn.Module):
+    """A backbone that hears what is derived from the spectrogram, as `n_mfcc` and `n_deltas` of the front end ask.
+
+    It is not part of the front end because augmentation comes first: an equaliser or a stretch means something to a
+    spectrogram, and coefficients and slopes follow from what it became.
+
+    >>> from earmark.models.tiny_cnn import TinyCNN
+    >>> config = FrontendConfig(n_mfcc=20, n_deltas=2)
+    >>> Derived(config, TinyCNN(config.n_rows, config.n_channels))(torch.zeros(2, 1, 64, 100)).shape
+    torch.Size([2, 96, 2, 7])
+
+    Source: equal to `librosa.feature.mfcc` and `librosa.feature.delta(mode="nearest")`, see
+        tests/models/test_frontend_options.py.
+    """
+
+    def __init__(self, config: FrontendConfig, backbone: nn.Module):
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.n_features: int = backbone.n_features
+        self.dropout: float = backbone.dropout
+        cosines = dct_matrix(config.n_mfcc, config.n_mels)
+        self.register_buffer("cosines", torch.tensor(cosines, dtype=torch.float32), persistent=False)
+        slopes = np.stack([slope_weights(DELTA_FRAMES // 2, order) for order in (1, 2)], axis=1)
+        self.register_buffer("slopes", torch.tensor(slopes, dtype=torch.float32), persistent=False)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Spectrogram (batch, 1, mels, frames) to the backbone's features."""
+        with torch.autocast(spectrogram.device.type, enabled=False):
+            derived = self.derive(spectrogram.float())
+        return self.backbone(derived)
+
+    def derive(self, spectrogram: Tensor) -> Tensor:
+        """Spectrogram (batch, 1, mels, frames) to (batch, channels, rows, frames): itself or its coefficients, then
+        their slope per frame, then the slope's."""
+        if self.config.n_mfcc:
+            spectrogram = self.cosines @ spectrogram
+        if not self.config.n_deltas:
+            return spectrogram
+        reach = DELTA_FRAMES // 2
+        padded = functional.pad(spectrogram, (reach, reach, 0, 0), mode="replicate")
+        # Not a convolution: on a GPU those round to ten bits by default.
+        deltas = padded.unfold(3, DELTA_FRAMES, 1) @ self.slopes[:, : self.config.n_deltas]
+        return torch.cat([spectrogram, deltas[:, 0].permute(0, 3, 1, 2)], dim=1)
+
+
+def dct_matrix(n_coefficients: int, n_bands: int) -> np.ndarray:
+    """The first rows of the orthonormal cosine transform (DCT-II), float64 (coefficients, bands)."""
+    order = np.arange(n_coefficients)[:, None]
+    cosines = np.cos(np.pi / n_bands * order * (np.arange(n_bands) + 0.5)) * math.sqrt(2 / n_bands)
+    cosines[:1] /= math.sqrt(2)
+    return cosines
+
+
+def slope_weights(reach: int, order: int = 1) -> np.ndarray:
+    """Weights of 2 · reach + 1 frames that give the slope of the line through them (order 1), or twice the square
+    term of the parabola (order 2), float64.
+
+    >>> slope_weights(1), slope_weights(1, 2)
+    (array([-0.5,  0. ,  0.5]), array([ 1., -2.,  1.]))
+    """
+    place = np.arange(-reach, reach + 1.0)
+    if order == 1:
+        return place / (place**2).sum()
+    square = place**2 - (place**2).mean()
+    return 2 * square / (square**2).sum()
