@@ -1,4 +1,4 @@
-"""The front end's options: decibels of the window, PCEN, coefficients and slopes, what learns. References and physics."""
+"""Options of the front end against librosa and physics: decibels, PCEN, coefficients, slopes, what learns."""
 
 from __future__ import annotations
 
@@ -94,9 +94,10 @@ def test_relative_to_the_window_silence_is_the_loudest_sound_there_is():
 
 
 @pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.parametrize("change", [{}, {"pcen_gain": 0.8, "pcen_bias": 10.0, "pcen_power": 0.25, "pcen_seconds": 0.06}])
-def test_pcen_is_librosas(power, change):
-    config = replace(PCEN_CONFIG, power=power, **change)
+@pytest.mark.parametrize("settings", [(0.98, 2.0, 0.5, 0.4), (0.8, 10.0, 0.25, 0.06)])
+def test_pcen_is_librosas(power, settings):
+    named = dict(zip(("pcen_gain", "pcen_bias", "pcen_power", "pcen_seconds"), settings, strict=True))
+    config = replace(PCEN_CONFIG, power=power, **named)
     waveform = noise()
     expected = librosa_pcen(energies(waveform, power), config)
     for found in both_forms(config, waveform):
@@ -260,7 +261,7 @@ def test_fastai_audios_transform_factors_though_it_is_no_power_of_two():
     ("wrong", "message"),
     [
         ({"reference": "clip"}, r"frontend\.reference: found 'clip', expected 'fixed' or 'window'"),
-        ({"reference": "window", "compression": "log"}, r"frontend\.reference: .* 'fixed' where compression is not 'db'"),
+        ({"reference": "window", "compression": "log"}, r"frontend\.reference: .* where compression is not 'db'"),
         ({"top_db": 80.0, "compression": "pcen"}, r"frontend\.top_db: found 80\.0, expected none where"),
         ({"top_db": 0.0}, r"frontend\.top_db: found 0\.0, expected above 0 dB"),
         ({"pcen_gain": 1.1}, r"frontend\.pcen_gain: found 1\.1, expected 0 to 1"),

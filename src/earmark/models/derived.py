@@ -37,8 +37,6 @@ class Derived(nn.Module):
         self.dropout: float = backbone.dropout
         cosines = dct_matrix(config.n_mfcc, config.n_mels)
         self.register_buffer("cosines", torch.tensor(cosines, dtype=torch.float32), persistent=False)
-        slopes = np.stack([slope_weights(DELTA_FRAMES // 2, order) for order in (1, 2)], axis=1)
-        self.register_buffer("slopes", torch.tensor(slopes, dtype=torch.float32), persistent=False)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Spectrogram (batch, 1, mels, frames) to the backbone's features."""
@@ -51,13 +49,19 @@ class Derived(nn.Module):
         their slope per frame, then the slope's."""
         if self.config.n_mfcc:
             spectrogram = self.cosines @ spectrogram
-        if not self.config.n_deltas:
-            return spectrogram
-        reach = DELTA_FRAMES // 2
-        padded = functional.pad(spectrogram, (reach, reach, 0, 0), mode="replicate")
-        # Not a convolution: on a GPU those round to ten bits by default.
-        deltas = padded.unfold(3, DELTA_FRAMES, 1) @ self.slopes[:, : self.config.n_deltas]
-        return torch.cat([spectrogram, deltas[:, 0].permute(0, 3, 1, 2)], dim=1)
+        channels = [spectrogram, *(_slope(spectrogram, order) for order in range(1, self.config.n_deltas + 1))]
+        return torch.cat(channels, dim=1)
+
+
+def _slope(rows: Tensor, order: int) -> Tensor:
+    """Slope per frame (order 1), or the slope's, of rows (batch, 1, rows, frames) whose ends go on as they are."""
+    reach, n_frames = DELTA_FRAMES // 2, rows.shape[3]
+    padded = functional.pad(rows, (reach, reach, 0, 0), mode="replicate")
+    # Not a convolution: on a GPU those round to ten bits by default.
+    slope = torch.zeros_like(rows)
+    for at, weight in enumerate(slope_weights(reach, order).tolist()):
+        slope = slope + weight * padded[..., at : at + n_frames]
+    return slope
 
 
 def dct_matrix(n_coefficients: int, n_bands: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The front end: log-mel spectrogram of a waveform, inside the network.
 
 Two forms of one definition: `LogMel` (torch.stft) trains, `FactoredLogMel` is what the exported file runs.
-docs/decisions/0002 says why there are two, benchmarks/frontend.py what each costs; docs/frontends.md when to change what.
+docs/decisions/0002 says why there are two, benchmarks/frontend.py what each costs, docs/frontends.md what to choose.
 """
 
 from __future__ import annotations

@@ -24,7 +24,12 @@ class SECNN(nn.Module):
     """
 
     def __init__(
-        self, n_mels: int, n_channels: int = 1, *, channels: tuple[int, ...] = (24, 32, 64, 128, 256), dropout: float = 0.2
+        self,
+        n_mels: int,
+        n_channels: int = 1,
+        *,
+        channels: tuple[int, ...] = (24, 32, 64, 128, 256),
+        dropout: float = 0.2,
     ):
         super().__init__()
         self.dropout = dropout

@@ -31,7 +31,8 @@ class TaggingNet(nn.Module):
 
     Args:
         frontend: (batch, samples) → spectrogram (batch, 1, mels, frames), by default in dB.
-        backbone: spectrogram → features (batch, channels, mels', frames'); has `n_features`, its channels.
+        backbone: spectrogram → features (batch, channels, mels', frames'); has `n_features`, its channels. Behind a
+            `Derived` it hears what is derived from the spectrogram.
         head: features → logits; has `pool` (features → embedding) and `classify` (embedding → logits).
 
     >>> net = build("tiny_cnn", FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160), n_classes=3)
