@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
@@ -86,3 +88,18 @@ def test_a_file_that_cannot_be_replaced_keeps_the_old_one(tmp_path, monkeypatch,
         write_tagger(model, metadata(True), path, WINDOWS, expected)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.tagger.onnx"]
+
+
+def test_nets_whose_front_ends_learnt_each_hear_through_their_own(tmp_path):
+    learning = dataclasses.replace(FRONTEND, learns=("mel",))
+    nets = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        nets.append(build("tiny_cnn", learning, 3, {"width": "8"}).eval())
+        torch.nn.init.normal_(nets[-1].frontend.mel_changes)
+    path = tmp_path / "m.tagger.onnx"
+    export_tagger(nets, metadata(True), path, WINDOWS)
+    scores, _ = load_tagger(path).backend.run(WINDOWS)
+    with torch.no_grad():
+        each = [torch.sigmoid(net(torch.from_numpy(WINDOWS))) for net in nets]
+    np.testing.assert_allclose(scores, torch.stack(each).mean(dim=0).numpy(), atol=1e-4)

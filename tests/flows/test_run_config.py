@@ -46,6 +46,22 @@ def test_settings_go_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):
     assert config.data.path == "sounds"
 
 
+@pytest.mark.parametrize("name", ["fsd", "fastai"])
+def test_the_published_front_ends_are_recipes(name):
+    recipe = Path(__file__).parents[2] / "recipes" / f"frontend-{name}.yaml"
+    frontend = settled(recipe=recipe).frontend
+    expected = {"fsd": (44100, 1024, 512, 64, "window", 80.0), "fastai": (44100, 2560, 256, 128, "fixed", 100.0)}
+    fields = ("sample_rate", "n_fft", "hop_length", "n_mels", "reference", "top_db")
+    assert tuple(getattr(frontend, field) for field in fields) == expected[name]
+
+
+def test_a_front_ends_options_are_settings():
+    config = settled("frontend.learns=kernels,mel", "frontend.top_db=80", "frontend.n_deltas=2").frontend
+    assert (config.learns, config.top_db, config.n_deltas) == (("kernels", "mel"), 80.0, 2)
+    config = settled("frontend.learns=[]", "frontend.top_db=none").frontend
+    assert (config.learns, config.top_db) == ((), None)
+
+
 def test_a_window_changed_alone_takes_its_hop_with_it():
     assert settled("window.seconds=0.8").window.hop_seconds == 0.4
     assert settled("window.seconds=0.8", "window.hop_seconds=0.2").window.hop_seconds == 0.2

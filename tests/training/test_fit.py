@@ -79,6 +79,22 @@ def test_stopping_and_going_on_equals_never_stopping(tones, cache, tmp_path, ema
     assert strip == again
 
 
+def test_a_front_end_learns_and_goes_on_where_it_stopped(tones, cache, tmp_path):
+    def parts(folder, **changes):
+        torch.manual_seed(0)
+        learning = {"compression": "pcen", "learns": ("kernels", "mel", "pcen"), "noise": 0.1, "n_deltas": 1}
+        net = build("tiny_cnn", dataclasses.replace(FRONTEND, **learning), 3, {"width": 8})
+        arguments = {"framing": FRAMING, "cache": cache, "optim": OPTIM, "augment": AUGMENT} | changes
+        return fit(net, tones, None, FoldFolder(tmp_path / folder), **arguments).net.frontend.state_dict()
+
+    whole = parts("whole")
+    assert len(whole) == 3
+    assert all(value.any() for value in whole.values())
+    parts("parts", stop_after=2)
+    again = parts("parts")
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
+
+
 def test_running_mean_of_the_weights_differs_from_the_last_weights(tones, cache, tmp_path):
     plain = run_fit(tones, cache, tmp_path / "plain", optim=dataclasses.replace(OPTIM, ema_decay=0.0))
     averaged = run_fit(tones, cache, tmp_path / "ema", optim=dataclasses.replace(OPTIM, ema_decay=0.9))

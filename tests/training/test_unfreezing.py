@@ -104,6 +104,13 @@ def test_parameters_that_belong_to_no_block_lie_deepest():
     assert any(parameter is net.backbone.position for parameter in depth_groups(net)[-1])
 
 
+def test_a_front_end_that_learns_lies_deepest():
+    net = build("tiny_cnn", dataclasses.replace(FRONTEND, learns=("kernels", "mel")), 3, {"width": 8})
+    groups = depth_groups(net)
+    assert set(groups[-1]) == {net.frontend.kernel_changes, net.frontend.mel_changes}
+    assert len(groups) == len(depth_groups(fresh())) + 1
+
+
 def test_each_depth_learns_slower_than_the_one_above():
     groups = module_of(fresh(), layer_decay=0.5).configure_optimizers()["optimizer"].param_groups
     rates = sorted({group["initial_lr"] for group in groups}, reverse=True)
@@ -212,3 +219,11 @@ def test_a_network_that_hears_the_waveform_has_no_spectrogram_to_change():
 def test_settings_without_sense_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(OPTIM, **changes)
+
+
+def test_an_equaliser_does_not_survive_pcen_so_there_is_none():
+    config = dataclasses.replace(FRONTEND, compression="pcen")
+    assert suited(AugmentConfig(), config) == dataclasses.replace(AugmentConfig(), equalise_db=0.0)
+    spectrogram = build("tiny_cnn", config, 2).frontend
+    noise = 0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(spectrogram(2 * noise), spectrogram(noise), atol=0.05, rtol=0)  # 6 dB more

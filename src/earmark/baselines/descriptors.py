@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from earmark.models.derived import dct_matrix
 from earmark.models.frontend_config import FrontendConfig, mel_filterbank
 from earmark.models.steps import N_STEPS, STEP_PERCENTILES, step_statistics
 
@@ -78,12 +79,9 @@ class Mfcc(nn.Module):
 
     def __init__(self, config: FrontendConfig):
         super().__init__()
-        n_mels = config.n_mels
-        order = np.arange(min(N_MFCC, n_mels))[:, None]
-        cosines = np.cos(np.pi / n_mels * order * (np.arange(n_mels) + 0.5)) * np.sqrt(2 / n_mels)
-        cosines[0] /= np.sqrt(2)
-        _constant(self, "cosines", cosines)
-        self.names = [f"mfcc {number}" for number in range(len(order))]
+        n_coefficients = min(N_MFCC, config.n_mels)
+        _constant(self, "cosines", dct_matrix(n_coefficients, config.n_mels))
+        self.names = [f"mfcc {number}" for number in range(n_coefficients)]
 
     def forward(self, heard: Heard) -> Tensor:
         """(batch, 20, frames), in the bands' unit; fewer where there are fewer bands."""

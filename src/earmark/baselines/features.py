@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +12,7 @@ from torch.nn import functional
 from earmark.baselines.descriptors import Heard
 from earmark.errors import ConfigError
 from earmark.lookup import did_you_mean, load
+from earmark.models.derived import DELTA_FRAMES, slope_weights
 from earmark.models.frontend import FactoredLogMel
 from earmark.models.frontend_config import FrontendConfig
 from earmark.models.steps import deviation, percentiles_of
@@ -31,7 +33,6 @@ WHOLE = {
 # Not `steps`: its 1,536 columns say little and hide the rest (300 instruments: forest 0.852, with them 0.830).
 GROUPS = ("mel", "mfcc", "shape", "contrast", "flux", "chroma", "level", "modulation")
 STATISTICS = ("mean", "std", "min", "max", "p10", "p50", "p90", "delta size", "delta std")
-DELTA_FRAMES = 9
 OF_THE_SPECTRUM = {"shape", "contrast", "chroma"}
 
 
@@ -111,6 +112,6 @@ def _delta(series: Tensor) -> Tensor:
     reach = (min(DELTA_FRAMES, n_frames) - 1) // 2
     if reach == 0:
         return torch.zeros_like(series)
-    place = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    slope = functional.conv1d(series.reshape(batch * n_series, 1, n_frames), (place / place.square().sum())[None, None])
+    weights = torch.from_numpy(slope_weights(reach).astype(np.float32))
+    slope = functional.conv1d(series.reshape(batch * n_series, 1, n_frames), weights[None, None])
     return slope.reshape(batch, n_series, -1)

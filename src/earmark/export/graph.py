@@ -32,15 +32,16 @@ TOLERANCE = 1e-4  # of scores, torch against the file; of embeddings by their la
 class ScoringGraph(nn.Module):
     """What a tagger file computes: waveform (batch, samples) → scores (batch, classes), embedding (batch, features).
 
-    With several nets their scores and embeddings are averaged and joined; the first one's front end serves all. Heads
-    that answer each step of time add `patch_scores` (batch, steps, classes).
+    With several nets their scores and embeddings are averaged and joined; the first one's front end serves all, unless
+    front ends learnt. Heads that answer each step of time add `patch_scores` (batch, steps, classes).
 
     outputs: names of what it returns.
     """
 
     def __init__(self, nets: list[TaggingNet], multi_label: bool):
         super().__init__()
-        self.frontend = nets[0].frontend.exportable()
+        shared = not any(True for _ in nets[0].frontend.parameters())
+        self.frontends = nn.ModuleList(net.frontend.exportable() for net in (nets[:1] if shared else nets))
         self.nets = nn.ModuleList(nets)
         self.multi_label = multi_label
         self.has_steps = all(isinstance(net.head, AttentionHead) for net in nets)
@@ -48,9 +49,11 @@ class ScoringGraph(nn.Module):
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """Scores, embedding and, if there are any, scores of the steps."""
-        spectrogram = self.frontend(waveform)
+        spectrograms = [frontend(waveform) for frontend in self.frontends]
+        if len(spectrograms) == 1:
+            spectrograms *= len(self.nets)
         scores, embeddings, steps = [], [], []
-        for net in self.nets:
+        for net, spectrogram in zip(self.nets, spectrograms, strict=True):
             features = net.backbone(spectrogram)
             embeddings.append(net.pool(features, waveform))
             scores.append(self._scores(net.head.classify(embeddings[-1])))

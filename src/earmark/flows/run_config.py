@@ -18,7 +18,7 @@ from earmark.lookup import did_you_mean, lookup
 from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS
-from earmark.models.tagging_net import MODELS
+from earmark.models.tagging_net import MODELS, family_options
 from earmark.run import TAGGER_SUFFIX
 from earmark.training.fit import PRECISIONS
 from earmark.training.losses import LOSSES
@@ -186,7 +186,7 @@ class RunConfig:
                 "model: fine-tuning keeps the head and the branches that its network has. Leave head and branches away."
             )
         if self.model in MODELS:  # before anything is trained: does the family have these options?
-            keyword_options(lookup(MODELS, self.model, "model"), self.model_options, f"model_options of {self.model}")
+            family_options(self.model, self.frontend, self.model_options)
         if self.model in BASELINES:
             fit = lookup(BASELINES, self.model, "model")
             keyword_options(fit, self.model_options, f"model_options of {self.model}")

@@ -11,7 +11,7 @@ class CNN14(nn.Module):
     """Blocks of two convolutions and a 2×2 mean, the last one unpooled. Time and mel / 32; 81 million weights.
 
     Args:
-        n_mels: height of the spectrogram; 32 or more with six blocks.
+        n_mels: height of the spectrogram; 32 or more with six blocks. n_channels: its channels.
         channels: of each block.
         block_dropout: after each block.
         dropout: before the last layer of the head.
@@ -26,6 +26,7 @@ class CNN14(nn.Module):
     def __init__(
         self,
         n_mels: int,
+        n_channels: int = 1,
         *,
         channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048),
         block_dropout: float = 0.2,
@@ -34,9 +35,9 @@ class CNN14(nn.Module):
         super().__init__()
         self.dropout = dropout
         self.n_features = channels[-1]
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.blocks = nn.ModuleList()
-        for n_in, n_out in zip((1, *channels), channels, strict=False):
+        for n_in, n_out in zip((n_channels, *channels), channels, strict=False):
             is_last = len(self.blocks) == len(channels) - 1
             pool = nn.Identity() if is_last else nn.AvgPool2d(2)
             self.blocks.append(
@@ -44,7 +45,7 @@ class CNN14(nn.Module):
             )
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, mels', frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels', frames')."""
         features = self.norm(spectrogram)
         for block in self.blocks:
             features = block(features)

@@ -1,7 +1,7 @@
 """The front end: log-mel spectrogram of a waveform, inside the network.
 
 Two forms of one definition: `LogMel` (torch.stft) trains, `FactoredLogMel` is what the exported file runs.
-docs/decisions/0002 says why there are two, benchmarks/frontend.py what each costs.
+docs/decisions/0002 says why there are two, benchmarks/frontend.py what each costs, docs/frontends.md what to choose.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from torch._higher_order_ops.scan import scan  # the one loop that torch.onnx ex
 from torch.nn import functional
 
 from earmark.models.frontend_config import FRAMES_PER_PIECE, FrontendConfig, hann_window, mel_filterbank
+from earmark.models.pcen import PCEN
 
 CLIPS_IN_CACHE = 2  # on a CPU, spectra of more clips leave the processor's cache and cost twice the time
 N_MEL_BLOCKS = 4  # dense blocks that cover the mel bank's diagonal
+MAGNITUDE_FLOOR = 1e-20  # a power; the root of 0 has no gradient that kernels could learn by
 
 
 def _heard(waveform: Tensor, config: FrontendConfig) -> Tensor:
@@ -32,14 +34,30 @@ def _heard(waveform: Tensor, config: FrontendConfig) -> Tensor:
 
 def _spectrum(real: Tensor, imaginary: Tensor, config: FrontendConfig) -> Tensor:
     power = real * real + imaginary * imaginary
-    return power if config.power == 2 else power.sqrt()
+    if config.power == 2:
+        return power
+    return (power.clamp(min=MAGNITUDE_FLOOR) if "kernels" in config.learns else power).sqrt()
 
 
 def _compressed(bands: Tensor, config: FrontendConfig) -> Tensor:
+    """What can be done to each frame by itself."""
     if config.compression == "db":
-        bands = torch.log(bands.clamp(min=config.amin)) * (10 / math.log(10))
-    else:
-        bands = torch.log(bands + config.amin)
+        return torch.log(bands.clamp(min=config.amin)) * (10 / math.log(10))
+    if config.compression == "log":  # not log(bands + amin): the exporter drops a sum with 1e-8 or less
+        return torch.log(bands / config.amin + 1) + math.log(config.amin)
+    return bands
+
+
+def _finished(bands: Tensor, config: FrontendConfig, pcen: PCEN | None) -> Tensor:
+    """What takes all frames of a window, (batch, mels, frames); then offset and scale."""
+    if pcen is not None:
+        bands = pcen(bands)
+    if config.top_db is not None or config.reference == "window":
+        loudest = bands.amax(dim=(1, 2), keepdim=True)
+        if config.top_db is not None:
+            bands = torch.maximum(bands, loudest - config.top_db)
+        if config.reference == "window":
+            bands = bands - loudest
     if config.offset:
         bands = bands + config.offset
     return bands if config.scale == 1 else bands * config.scale
@@ -50,6 +68,12 @@ class LogMel(nn.Module):
 
     Always float32, even under autocast: half precision cannot hold 100 dB of power.
 
+    What learns starts as the definition and is held as a change of it, 0 at first, so that weight decay pulls it back
+    there: `mel_changes` are logarithms of factors, so weights stay positive and bands where they stand;
+    `kernel_changes` are added to the windowed sine and cosine, in units of 1 / sqrt(n_fft), so that a step of the
+    optimiser moves a kernel no more than it moves a weight. Kernels that learn are no Fourier transform any more, and
+    are multiplied out in full, in the exported file too.
+
     >>> LogMel(FrontendConfig())(torch.zeros(2, 32000)).shape
     torch.Size([2, 1, 64, 101])
     """
@@ -59,6 +83,12 @@ class LogMel(nn.Module):
         self.config = config
         self.register_buffer("window", _float32(hann_window(config)), persistent=False)
         self.register_buffer("mel", _float32(mel_filterbank(config)), persistent=False)
+        self.pcen = PCEN(config) if config.compression == "pcen" else None
+        if "mel" in config.learns:
+            self.mel_changes = nn.Parameter(torch.zeros_like(self.mel))
+        if "kernels" in config.learns:
+            self.register_buffer("kernels", _float32(_kernels(config)), persistent=False)
+            self.kernel_changes = nn.Parameter(torch.zeros_like(self.kernels))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Spectrogram of a waveform.
@@ -69,24 +99,48 @@ class LogMel(nn.Module):
         Returns:
             (batch, 1, mels, frames) float32; by default dB against power 1.0, at least that of `amin`.
         """
-        together = CLIPS_IN_CACHE if waveform.device.type == "cpu" else len(waveform)
+        in_parts = waveform.device.type == "cpu" and not torch.compiler.is_exporting()
         with torch.autocast(waveform.device.type, enabled=False):
-            return torch.cat([self._bands(clips) for clips in waveform.float().split(together)])[:, None]
+            clips = waveform.float()
+            parts = [self._bands(part) for part in (clips.split(CLIPS_IN_CACHE) if in_parts else [clips])]
+            bands = _finished(torch.cat(parts), self.config, self.pcen)
+            if self.training and self.config.noise:
+                bands = bands + self.config.noise * torch.randn_like(bands)
+            return bands[:, None]
 
     def _bands(self, waveform: Tensor) -> Tensor:
-        """Waveform (batch, samples) to log-mel (batch, mels, frames)."""
+        """Waveform (batch, samples) to the bands of each frame (batch, mels, frames), compressed."""
         config = self.config
         heard = _heard(waveform, config)
         if config.padding != "reflect":
             heard = functional.pad(heard, config.margins)
-        spectrum = torch.stft(
-            heard, config.n_fft, config.hop_length, window=self.window, center=False, return_complex=True
-        )
-        return _compressed(self.mel @ _spectrum(spectrum.real, spectrum.imag, config), config)
+        if "kernels" in config.learns:
+            real, imaginary = self._filtered(heard).chunk(2, dim=1)
+        else:
+            spectrum = torch.stft(
+                heard, config.n_fft, config.hop_length, window=self.window, center=False, return_complex=True
+            )
+            real, imaginary = spectrum.real, spectrum.imag
+        return _compressed(self._mel() @ _spectrum(real, imaginary, config), config)
 
-    def exportable(self) -> FactoredLogMel:
+    def _filtered(self, heard: Tensor) -> Tensor:
+        """What the kernels give, (batch, 2 · bins, frames)."""
+        config = self.config
+        kernels = self.kernels + self.kernel_changes / math.sqrt(config.n_fft)
+        if torch.compiler.is_exporting():  # 1.3 times as fast in ONNX Runtime …
+            return functional.conv1d(heard[:, None], kernels[:, None], stride=config.hop_length)
+        # … but on a GPU convolutions round to ten bits by default.
+        return kernels @ heard.unfold(1, config.n_fft, config.hop_length).transpose(1, 2)
+
+    def _mel(self) -> Tensor:
+        """The mel bank (mels, bins) as it is now."""
+        return self.mel * self.mel_changes.exp() if "mel" in self.config.learns else self.mel
+
+    def exportable(self) -> LogMel | FactoredLogMel:
         """The same numbers in the form that is fastest in ONNX Runtime."""
-        return FactoredLogMel(self.config)
+        if "kernels" in self.config.learns:
+            return self
+        return FactoredLogMel(self.config, self._mel().detach().cpu().numpy(), self.pcen)
 
 
 class FactoredLogMel(nn.Module):
@@ -107,12 +161,18 @@ class FactoredLogMel(nn.Module):
     >>> FactoredLogMel(FrontendConfig())(torch.zeros(2, 32000)).shape
     torch.Size([2, 1, 64, 101])
 
+    Args:
+        mel: (mels, bins), the mel bank if it has learnt: positive where it was.
+        pcen: if it has learnt.
+
     Source: Cooley and Tukey (1965); parity with librosa in float64: tests/models/test_frontend.py.
     """
 
-    def __init__(self, config: FrontendConfig):
+    def __init__(self, config: FrontendConfig, mel: np.ndarray | None = None, pcen: PCEN | None = None):
         super().__init__()
         self.config = config
+        self.pcen = PCEN(config) if pcen is None and config.compression == "pcen" else pcen
+        mel = mel_filterbank(config) if mel is None else mel
         self.n_phases = _choose_phases(config)
         a, b = config.n_fft // self.n_phases, self.n_phases
         self.n_residues = a // 2 + 1
@@ -125,14 +185,14 @@ class FactoredLogMel(nn.Module):
         bins = _bins_by_row(config, a, rows)
         first_row = np.unique(bins, return_index=True)[1]
         self.register_buffer("row_of_bin", torch.from_numpy(first_row), persistent=False)
-        for index, (start, stop, weights) in enumerate(_mel_blocks(config, bins)):
+        for index, (start, stop, weights) in enumerate(_mel_blocks(mel, bins)):
             self.register_buffer(f"mel_{index}", _float32(weights), persistent=False)
             self.mel_ranges.append((start, stop))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Spectrogram of a waveform; see `LogMel.forward`."""
         (bands,) = self._in_pieces(waveform, lambda pieces: (self._bands(self._rows(pieces)),))
-        return bands[:, None]
+        return _finished(bands, self.config, self.pcen)[:, None]
 
     def with_spectrum(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Spectrogram (batch, 1, mels, frames), and the spectrum that its mel bands sum up.
@@ -145,7 +205,7 @@ class FactoredLogMel(nn.Module):
             return self._bands(rows), rows.index_select(1, self.row_of_bin)
 
         bands, spectrum = self._in_pieces(waveform, both)
-        return bands[:, None], spectrum
+        return _finished(bands, self.config, self.pcen)[:, None], spectrum
 
     def _in_pieces(self, waveform: Tensor, work: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Tensor]:
         """Waveform (batch, samples) to (batch, rows, frames) each.
@@ -179,7 +239,7 @@ class FactoredLogMel(nn.Module):
         return _spectrum(real, imaginary, self.config).reshape(n_pieces, b * self.n_residues, -1)
 
     def _bands(self, rows: Tensor) -> Tensor:
-        """Spectrum (pieces, row · residue, frames) to log-mel (pieces, mels, frames)."""
+        """Spectrum (pieces, row · residue, frames) to the bands of each frame (pieces, mels, frames), compressed."""
         blocks = [
             getattr(self, f"mel_{index}") @ rows[:, start:stop] for index, (start, stop) in enumerate(self.mel_ranges)
         ]
@@ -205,6 +265,13 @@ def _choose_phases(config: FrontendConfig) -> int:
         return 2 * n_residues * config.n_fft + n_residues * (2 * b) ** 2
 
     return min((b for b in range(1, common + 1) if common % b == 0), key=multiplications)
+
+
+def _kernels(config: FrontendConfig) -> np.ndarray:
+    """Windowed cosines, then sines: (2 · bins, n_fft)."""
+    n_fft = config.n_fft
+    angle = 2 * np.pi / n_fft * (np.outer(np.arange(n_fft // 2 + 1), np.arange(n_fft)) % n_fft)
+    return np.concatenate([np.cos(angle), -np.sin(angle)]) * hann_window(config)
 
 
 def _phase_filters(config: FrontendConfig, b: int) -> np.ndarray:
@@ -236,22 +303,23 @@ def _bins_by_row(config: FrontendConfig, a: int, rows: np.ndarray) -> np.ndarray
     return np.minimum(bins, config.n_fft - bins)
 
 
-def _mel_blocks(config: FrontendConfig, bins: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+def _mel_blocks(mel: np.ndarray, bins: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
     """The mel bank for the outer sum's row order, cut into blocks of neighbouring bands without their zeros.
 
     Args:
+        mel: (mels, n_fft // 2 + 1).
         bins: what `_bins_by_row` gave.
 
     Returns:
         (start, stop, weights) per block: weights (bands, stop - start) for spectrum[start:stop], whose axis is
         (row · residue).
     """
-    weights = mel_filterbank(config)[:, bins]
+    weights = mel[:, bins]
     repeated = np.ones(len(bins), dtype=bool)
     repeated[np.unique(bins, return_index=True)[1]] = False
     weights[:, repeated] = 0.0  # residues 0 and a / 2 hold each bin twice
     blocks = []
-    for bands in np.array_split(weights, min(N_MEL_BLOCKS, config.n_mels)):
+    for bands in np.array_split(weights, min(N_MEL_BLOCKS, len(weights))):
         used = np.flatnonzero(bands.any(axis=0))
         start, stop = int(used[0]), int(used[-1]) + 1
         blocks.append((start, stop, bands[:, start:stop]))

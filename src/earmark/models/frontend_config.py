@@ -11,7 +11,9 @@ from earmark.errors import ConfigError
 
 MEL_SCALES = ("slaney", "htk", "kaldi")
 PADDINGS = ("silence", "reflect", "none")
-COMPRESSIONS = ("db", "log")
+COMPRESSIONS = ("db", "log", "pcen")
+REFERENCES = ("fixed", "window")
+LEARNING = ("kernels", "mel", "pcen")
 FRAMES_PER_PIECE = 64  # the tensors of one piece stay in the processor's second cache
 MAX_OVERLAP = FRAMES_PER_PIECE  # n_fft / hop_length; a piece borrows samples from the next one only
 
@@ -21,8 +23,9 @@ class FrontendConfig:
     """How a waveform becomes a log-mel spectrogram.
 
     By default: periodic Hann window of n_fft samples, frames centred on multiples of hop_length with silence beyond
-    both ends, power spectrum, dB of the power against the fixed reference 1.0. The fields after `amin` are there for
-    networks that were trained elsewhere, on front ends of their own.
+    both ends, power spectrum, dB of the power against the fixed reference 1.0. The fields from `win_length` to `scale`
+    are there for networks that were trained elsewhere, on front ends of their own; docs/frontends.md tells of those
+    after them.
     """
 
     sample_rate: int = 32000
@@ -43,7 +46,7 @@ class FrontendConfig:
     amin: float = 1e-8
     """Power below which all is silence. 1e-8 is -80 dB, ten dB above the rounding noise of 16 bits in a mel band:
     digital silence around a sound stands no further below it than the quietest sound a file can hold.
-    With `compression` "log" it is added to every band instead."""
+    With `compression` "log" it is added to every band instead, with "pcen" to what a band is divided by."""
     win_length: int | None = None
     """Length of the window, samples, in the middle of the transform; None is n_fft."""
     symmetric_window: bool = False
@@ -56,11 +59,33 @@ class FrontendConfig:
     power: int = 2
     """Of the spectrum under the mel bands: 2 is power, 1 is magnitude."""
     compression: str = "db"
-    """Of the bands: "db" is 10·log10, of at least `amin`; "log" is the natural logarithm, of the band plus `amin`."""
+    """Of the bands: "db" is 10·log10, of at least `amin`; "log" is the natural logarithm, of the band plus `amin`;
+    "pcen" divides each band by its own recent past (models/pcen.py)."""
     offset: float = 0.0
     """Added after compression."""
     scale: float = 1.0
     """Multiplies what `offset` was added to."""
+    reference: str = "fixed"
+    """What 0 dB is: "fixed" is a power of 1.0, "window" the loudest cell of the window, silent as it may be."""
+    top_db: float | None = None
+    """Of dB: the window's lowest value below its highest; None leaves it to `amin`."""
+    pcen_gain: float = 0.98
+    """Of PCEN: how much of a band's own level is taken away, 0 (none) to 1 (all)."""
+    pcen_bias: float = 2.0
+    """Of PCEN: added before the root, so that small changes count less."""
+    pcen_power: float = 0.5
+    """Of PCEN: the root that compresses."""
+    pcen_seconds: float = 0.4
+    """Of PCEN: time constant of the recent past."""
+    n_mfcc: int = 0
+    """Cepstral coefficients in place of the bands: the first so many of their cosine transform; 0 keeps the bands."""
+    n_deltas: int = 0
+    """Channels beside the spectrogram: 1 is its slope over time, 2 the slope and its change."""
+    learns: tuple[str, ...] = ()
+    """What of the front end learns with the network: "kernels" (of the transform), "mel" (weights within the bands),
+    "pcen" (its four settings, for each band)."""
+    noise: float = 0.0
+    """Standard deviation of noise that is added to the spectrogram in training, in its own unit (dB by default)."""
 
     def __post_init__(self) -> None:
         self._require(self.sample_rate > 0, "sample_rate", "above 0 Hz")
@@ -74,6 +99,10 @@ class FrontendConfig:
         self._require(2 <= self.window_length <= self.n_fft, "win_length", f"2 to n_fft = {self.n_fft} samples")
         self._require(0 <= self.pre_emphasis <= 1, "pre_emphasis", "0 to 1")
         self._require(self.scale > 0, "scale", "above 0")
+        self._require_of_the_window()
+        self._require(0 <= self.n_mfcc <= self.n_mels, "n_mfcc", f"0 to n_mels = {self.n_mels}")
+        self._require(self.n_deltas in (0, 1, 2), "n_deltas", "0, 1 or 2")
+        self._require(0 <= self.noise < math.inf, "noise", "0 or more")
         nyquist = self.sample_rate / 2
         top = nyquist if self.fmax is None else self.fmax
         self._require(0 < top <= nyquist, "fmax", f"above 0, at most {nyquist:g} Hz")
@@ -86,10 +115,31 @@ class FrontendConfig:
             )
 
     def _require_known(self) -> None:
-        choices = {"mel_scale": MEL_SCALES, "padding": PADDINGS, "power": (1, 2), "compression": COMPRESSIONS}
+        choices = {
+            "mel_scale": MEL_SCALES,
+            "padding": PADDINGS,
+            "power": (1, 2),
+            "compression": COMPRESSIONS,
+            "reference": REFERENCES,
+        }
         for field, known in choices.items():
             *others, last = map(repr, known)
             self._require(getattr(self, field) in known, field, f"{', '.join(others)} or {last}")
+
+    def _require_of_the_window(self) -> None:
+        """What is relative to the window: levels of dB, PCEN; and that what is to learn is there."""
+        if self.compression != "db":
+            self._require(self.reference == "fixed", "reference", "'fixed' where compression is not 'db'")
+            self._require(self.top_db is None, "top_db", "none where compression is not 'db'")
+        self._require(self.top_db is None or self.top_db > 0, "top_db", "above 0 dB, or none")
+        self._require(0 <= self.pcen_gain <= 1, "pcen_gain", "0 to 1")
+        self._require(self.pcen_bias > 0, "pcen_bias", "above 0")
+        self._require(0 < self.pcen_power <= 1, "pcen_power", "above 0, at most 1")
+        hop_seconds = self.hop_length / self.sample_rate
+        self._require(hop_seconds <= self.pcen_seconds < math.inf, "pcen_seconds", f"a hop = {hop_seconds:g} s or more")
+        known = LEARNING if self.compression == "pcen" else LEARNING[:-1]
+        expected = f"any of {', '.join(known)} with compression '{self.compression}'"
+        self._require(set(self.learns) <= set(known), "learns", expected)
 
     def _require(self, holds: bool, field: str, expected: str) -> None:
         if not holds:
@@ -100,6 +150,20 @@ class FrontendConfig:
     def window_length(self) -> int:
         """Length of the window, samples."""
         return self.n_fft if self.win_length is None else self.win_length
+
+    @property
+    def n_rows(self) -> int:
+        """Height of what the network hears: cepstral coefficients or mel bands."""
+        return self.n_mfcc or self.n_mels
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of what the network hears.
+
+        >>> FrontendConfig(n_deltas=2).n_channels
+        3
+        """
+        return 1 + self.n_deltas
 
     @property
     def margins(self) -> tuple[int, int]:

@@ -9,17 +9,19 @@ from torch import Tensor, nn
 class MelNorm(nn.Module):
     """Batch normalisation of each mel band over clips and time: puts dB values near zero, whatever the recording level.
 
+    Each channel of a spectrogram has bands of its own.
+
     >>> MelNorm(4)(torch.zeros(2, 1, 4, 10)).shape
     torch.Size([2, 1, 4, 10])
     """
 
-    def __init__(self, n_mels: int):
+    def __init__(self, n_mels: int, n_channels: int = 1):
         super().__init__()
-        self.norm = nn.BatchNorm2d(n_mels)
+        self.norm = nn.BatchNorm2d(n_channels * n_mels)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames), same shape out."""
-        return self.norm(spectrogram.transpose(1, 2)).transpose(1, 2)
+        """Spectrogram (batch, channels, mels, frames), same shape out."""
+        return self.norm(spectrogram.flatten(1, 2)[:, :, None]).reshape(spectrogram.shape)
 
 
 class ConvNormReLU(nn.Sequential):

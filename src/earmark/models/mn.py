@@ -33,7 +33,7 @@ class MN(nn.Module):
     """Strided stem, fifteen inverted residual blocks, a 1×1 convolution to 6 times the channels. Time and mel / 32.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         width: multiplies all channels: 0.4 is mn04, 1.0 mn10, 2.0 mn20, 4.0 mn40.
         mel_norm: normalise each mel band first. The published weights know none: their front end scales.
         dropout: before the last layer of the head.
@@ -45,10 +45,18 @@ class MN(nn.Module):
     torch.Size([2, 384, 2, 4])
     """
 
-    def __init__(self, n_mels: int, *, width: float = 0.4, mel_norm: bool = True, dropout: float = 0.2):
+    def __init__(
+        self,
+        n_mels: int,
+        n_channels: int = 1,
+        *,
+        width: float = 0.4,
+        mel_norm: bool = True,
+        dropout: float = 0.2,
+    ):
         super().__init__()
         n_in = _channels(STEM_CHANNELS, width)
-        layers: list[nn.Module] = [ConvNorm(1, n_in, kernel=3, stride=2, activation=nn.Hardswish)]
+        layers: list[nn.Module] = [ConvNorm(n_channels, n_in, kernel=3, stride=2, activation=nn.Hardswish)]
         for kernel, n_inside, n_out, excited, hard_swish, stride in BLOCKS:
             inside, out = _channels(n_inside, width), _channels(n_out, width)
             activation = nn.Hardswish if hard_swish else nn.ReLU
@@ -56,11 +64,11 @@ class MN(nn.Module):
             n_in = out
         self.dropout = dropout
         self.n_features = LAST_EXPANSION * n_in
-        self.norm = MelNorm(n_mels) if mel_norm else nn.Identity()
+        self.norm = MelNorm(n_mels, n_channels) if mel_norm else nn.Identity()
         self.features = nn.Sequential(*layers, ConvNorm(n_in, self.n_features, activation=nn.Hardswish))
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) to features (batch, n_features, mels', frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels', frames')."""
         return self.features(self.norm(spectrogram))
 
 

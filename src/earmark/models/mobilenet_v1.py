@@ -32,7 +32,7 @@ class MobileNetV1(nn.Module):
     """Strided stem, then thirteen layers that filter each channel by itself and mix the channels. Time and mel / 32.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         width: multiplies all channels.
         mel_norm: normalise each mel band first.
         folded: convolutions with a bias instead of batch normalisation, as weights come for which it was folded in.
@@ -48,6 +48,7 @@ class MobileNetV1(nn.Module):
     def __init__(
         self,
         n_mels: int,
+        n_channels: int = 1,
         *,
         width: float = 1.0,
         mel_norm: bool = True,
@@ -56,20 +57,20 @@ class MobileNetV1(nn.Module):
     ):
         super().__init__()
         n_in = int(STEM_CHANNELS * width)
-        layers = OrderedDict[str, nn.Module](layer1=_convolution(1, n_in, 3, 2, 1, folded))
-        for index, (n_channels, stride) in enumerate(LAYERS, start=2):
-            n_out = int(n_channels * width)
+        layers = OrderedDict[str, nn.Module](layer1=_convolution(n_channels, n_in, 3, 2, 1, folded))
+        for index, (n_outside, stride) in enumerate(LAYERS, start=2):
+            n_out = int(n_outside * width)
             depthwise = _convolution(n_in, n_in, 3, stride, n_in, folded)
             pointwise = _convolution(n_in, n_out, 1, 1, 1, folded)
             layers[f"layer{index}"] = nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=pointwise))
             n_in = n_out
         self.dropout = dropout
         self.n_features = n_in
-        self.norm = MelNorm(n_mels) if mel_norm else nn.Identity()
+        self.norm = MelNorm(n_mels, n_channels) if mel_norm else nn.Identity()
         self.features = nn.Sequential(layers)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) to features (batch, n_features, mels', frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels', frames')."""
         return self.features(self.norm(spectrogram))
 
 

@@ -16,7 +16,7 @@ class MobileNetV2(nn.Module):
     """Stem, seventeen inverted residual blocks, a 1×1 convolution. Time and mel / 32.
 
     Args:
-        n_mels: height of the spectrogram; 32 or more.
+        n_mels: height of the spectrogram; 32 or more. n_channels: its channels.
         dropout: before the last layer of the head.
 
     Source: Sandler et al. 2018, arXiv 1801.04381; for sound Kong et al. 2020, arXiv 1912.10211 (PANNs).
@@ -26,9 +26,9 @@ class MobileNetV2(nn.Module):
     torch.Size([2, 1280, 2, 3])
     """
 
-    def __init__(self, n_mels: int, *, dropout: float = 0.0):
+    def __init__(self, n_mels: int, n_channels: int = 1, *, dropout: float = 0.0):
         super().__init__()
-        layers: list[nn.Module] = [nn.Sequential(*_filter(1, STEM_CHANNELS, stride=2))]
+        layers: list[nn.Module] = [nn.Sequential(*_filter(n_channels, STEM_CHANNELS, stride=2))]
         n_in = STEM_CHANNELS
         for widening, n_out, n_blocks, stride in STAGES:
             for block in range(n_blocks):
@@ -36,11 +36,11 @@ class MobileNetV2(nn.Module):
                 n_in = n_out
         self.dropout = dropout
         self.n_features = LAST_CHANNELS
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.features = nn.Sequential(*layers, nn.Sequential(*_mix(n_in, LAST_CHANNELS), nn.ReLU6()))
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, mels', frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels', frames')."""
         return self.features(self.norm(spectrogram))
 
 

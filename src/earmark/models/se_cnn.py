@@ -11,7 +11,7 @@ class SECNN(nn.Module):
     """A strided stem, then blocks of two 3×3 convolutions, each block pooled and its channels re-weighted.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         channels: of the stem, then of each block.
         dropout: before the last layer of the head.
 
@@ -24,19 +24,24 @@ class SECNN(nn.Module):
     """
 
     def __init__(
-        self, n_mels: int, *, channels: tuple[int, ...] = (24, 32, 64, 128, 256), dropout: float = 0.2
+        self,
+        n_mels: int,
+        n_channels: int = 1,
+        *,
+        channels: tuple[int, ...] = (24, 32, 64, 128, 256),
+        dropout: float = 0.2,
     ):
         super().__init__()
         self.dropout = dropout
         self.n_features = channels[-1]
         last = len(channels) - 2
         blocks = [Block(channels[i], channels[i + 1], pooled=i < last) for i in range(last + 1)]
-        self.norm = MelNorm(n_mels)
-        self.stem = ConvNormReLU(1, channels[0], (3, 5), (2, 4))
+        self.norm = MelNorm(n_mels, n_channels)
+        self.stem = ConvNormReLU(n_channels, channels[0], (3, 5), (2, 4))
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, mels', frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels', frames')."""
         return self.blocks(self.stem(self.norm(spectrogram)))
 
 

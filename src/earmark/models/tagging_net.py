@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from earmark.config import keyword_options
+from earmark.errors import ConfigError
 from earmark.lookup import lookup
 from earmark.models.branches import BRANCHES
+from earmark.models.derived import Derived
 from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.models.heads import HEADS, MeanHead
 
@@ -34,7 +37,8 @@ class TaggingNet(nn.Module):
 
     Args:
         frontend: (batch, samples) → spectrogram (batch, 1, mels, frames), by default in dB.
-        backbone: spectrogram → features (batch, channels, mels', frames'); has `n_features`, its channels.
+        backbone: spectrogram → features (batch, channels, mels', frames'); has `n_features`, its channels. Behind a
+            `Derived` it hears what is derived from the spectrogram.
         head: features → logits; has `pool` (features → embedding) and `classify` (embedding → logits).
         branches: each (batch, samples) → (batch, its `n_features`), joined to what the head pools.
         auxiliary: heads on what the backbone passes on its way (`with_skips`, `skip_weights`), for training alone.
@@ -113,12 +117,35 @@ def build(
         branches: names in BRANCHES.
 
     Raises:
-        ConfigError: no such family, head or branch, or an option that the family does not have.
+        ConfigError: no such family, head or branch, an option that the family does not have, or more channels than it
+            hears.
     """
-    family = lookup(MODELS, model, "model")
-    backbone = family(frontend.n_mels, **keyword_options(family, options or {}, f"model_options of {model}"))
+    keywords = family_options(model, frontend, options or {})
+    backbone = lookup(MODELS, model, "model")(frontend.n_rows, **keywords)
+    if frontend.n_mfcc or frontend.n_deltas:
+        backbone = Derived(frontend, backbone)
     top = lookup(HEADS, head or USUAL_HEADS.get(model, USUAL_HEAD), "head")
     beside = [lookup(BRANCHES, name, "branch")(frontend.sample_rate) for name in branches]
     sizes = {"dropout": backbone.dropout, "n_beside": sum(branch.n_features for branch in beside)}
     auxiliary = [MeanHead(width, n_classes, dropout=backbone.dropout) for width in getattr(backbone, "skip_widths", ())]
     return TaggingNet(LogMel(frontend), backbone, top(backbone.n_features, n_classes, **sizes), beside, auxiliary)
+
+
+def family_options(model: str, frontend: FrontendConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the class of a family is called with, after the height of what it hears.
+
+    Args:
+        options: its keyword arguments as a user gives them; text is coerced to their types.
+
+    Raises:
+        ConfigError: see `build`.
+    """
+    family = lookup(MODELS, model, "model")
+    keywords = keyword_options(family, options, f"model_options of {model}")
+    if frontend.n_channels == 1:
+        return keywords
+    if "n_channels" not in inspect.signature(family).parameters:
+        raise ConfigError(
+            f"frontend.n_deltas: found {frontend.n_deltas}, and {model} hears one channel. Choose 0, or another model."
+        )
+    return {"n_channels": frontend.n_channels, **keywords}

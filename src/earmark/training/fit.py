@@ -140,7 +140,8 @@ class Hearing(Protocol):
 
 def suited(augment: AugmentConfig, frontend: Hearing) -> AugmentConfig:
     """Augmentation as strong on this front end's spectrogram as on one in dB: that of EfficientAT, say, is a logarithm
-    times 0.2, on which 6 units would be 130 dB. Where the waveform itself goes in there is no spectrogram to change.
+    times 0.2, on which 6 units would be 130 dB. PCEN takes a steady equaliser away again, so there is none. Where the
+    waveform itself goes in there is no spectrogram to change.
 
     >>> from earmark.models.pretrained.networks import EFFICIENTAT
     >>> round(suited(AugmentConfig(equalise_db=6.0), EFFICIENTAT).equalise_db, 3)
@@ -149,6 +150,8 @@ def suited(augment: AugmentConfig, frontend: Hearing) -> AugmentConfig:
     if frontend.compression == "none":
         log.info("the network hears the waveform: no augmentation of spectrograms")
         return replace(augment, **dict.fromkeys(ON_SPECTROGRAM, 0.0))
+    if frontend.compression == "pcen":
+        return replace(augment, equalise_db=0.0)
     per_db = 1.0 if frontend.compression == "db" else frontend.power * math.log(10) / 20
     return replace(augment, equalise_db=augment.equalise_db * per_db * frontend.scale)
 

@@ -18,10 +18,11 @@ Group = list[nn.Parameter]
 
 
 def depth_groups(net: TaggingNet) -> list[Group]:
-    """The parameters of a network by depth: those of its head and beside it, then its backbone's from the top down.
+    """The parameters of a network by depth: those of its head and beside it, then its backbone's from the top down, its
+    front end's if any.
 
     Returns:
-        At most 1 + N_GROUPS groups, none empty; parameters that do not require a gradient are in none.
+        At most 2 + N_GROUPS groups, none empty; parameters that do not require a gradient are in none.
 
     >>> from earmark.models.frontend import FrontendConfig
     >>> from earmark.models.tagging_net import build
@@ -35,6 +36,7 @@ def depth_groups(net: TaggingNet) -> list[Group]:
         parts.append([p for place in places[::-1] for p in blocks[place].parameters()])
         owned.update(parts[-1])
     parts[-1] += [p for p in net.backbone.parameters() if p not in owned]  # of what was taken apart itself
+    parts.append(net.frontend.parameters())
     groups = [[p for p in part if p.requires_grad] for part in parts]
     return [group for group in groups if group]
 
