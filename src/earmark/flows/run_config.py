@@ -19,7 +19,6 @@ from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import MODELS
 from earmark.run import TAGGER_SUFFIX
 from earmark.training.fit import PRECISIONS
-from earmark.training.losses import LOSSES
 from earmark.training.module import OptimConfig
 from earmark.windows import PADDINGS, POOLS, Framing, samples
 
@@ -160,7 +159,6 @@ class RunConfig:
             "window.pool": (self.window.pool, POOLS),
             "precision": (self.precision, PRECISIONS),
             "ship": (self.ship, SHIPS),
-            "optim.loss": (self.optim.loss, ("", *LOSSES)),
         }
         for name, (value, known) in choices.items():
             if value not in known:

@@ -30,6 +30,7 @@ from earmark.run import REFIT, TAGGER_SUFFIX, FoldFolder, Run
 from earmark.tagger.home import converted, weights_folder
 from earmark.training.fit import restore
 from earmark.training.linear_probe import fit_last_layer
+from earmark.training.objective import Objective
 from earmark.windows import Framing
 
 log = logging.getLogger("earmark")
@@ -198,13 +199,13 @@ def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -
 
 
 def start_head(
-    net: TaggingNet, kept: Sequence[str], training: Manifest, framing: Framing, cache: Cache, loss: str = ""
+    net: TaggingNet, kept: Sequence[str], training: Manifest, framing: Framing, cache: Cache, loss: Objective | None = None
 ) -> None:
     """Make a new last layer begin where it should: what of it is new is fitted to the clips.
 
     Args:
         kept: labels whose outputs stay as they are.
-        loss: a name in LOSSES; empty = what the clips ask for.
+        loss: None = what the clips ask for.
     """
     if len(kept) < len(training.vocabulary):
         rows = [training.vocabulary.index(label) for label in kept]

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.training.sampling import seed_for
+from earmark.training.sampling import deal, seed_for
 from earmark.windows import Framing, pad
 
 
@@ -25,6 +25,8 @@ class TrainingBatches(Dataset):
         targets: (clips, classes) float32, in [0, 1].
         weights: (clips, classes) float32, 0 = unknown.
         batch_size: clips a batch; an incomplete last batch is left out (other clips each epoch) unless it is alone.
+        chances: of each clip to be drawn, (clips,); None = every clip once an epoch.
+        noisy: (clips,) bool, whose share is the same in every batch if there are chances.
     """
 
     def __init__(
@@ -35,6 +37,8 @@ class TrainingBatches(Dataset):
         framing: Framing,
         batch_size: int,
         seed: int,
+        chances: np.ndarray | None = None,
+        noisy: np.ndarray | None = None,
     ):
         self.audio = audio
         self.targets = targets
@@ -42,11 +46,18 @@ class TrainingBatches(Dataset):
         self.framing = framing
         self.batch_size = batch_size
         self.seed = seed
+        self.chances = chances
+        self.noisy = np.zeros(len(audio), bool) if noisy is None else noisy
+
+    @property
+    def n_heard(self) -> int:
+        """Clips that are drawn at all."""
+        return len(self.audio) if self.chances is None else int(np.count_nonzero(self.chances))
 
     @property
     def n_batches(self) -> int:
         """Batches an epoch."""
-        return max(1, len(self.audio) // self.batch_size)
+        return max(1, self.n_heard // self.batch_size)
 
     def __len__(self) -> int:
         return self.n_batches
@@ -54,12 +65,19 @@ class TrainingBatches(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Waveforms (batch, window_samples), targets and weights (batch, classes), float32."""
         epoch, batch = key
-        order = np.random.default_rng(seed_for(self.seed, epoch)).permutation(len(self.audio))
-        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        chosen = self._clips_of(epoch, batch)
         generator = np.random.default_rng(seed_for(self.seed, epoch, batch))
         windows = np.stack([self._random_window(self.audio[clip], generator) for clip in chosen])
         labels = torch.from_numpy(self.targets[chosen]), torch.from_numpy(self.weights[chosen])
         return torch.from_numpy(windows), *labels
+
+    def _clips_of(self, epoch: int, batch: int) -> np.ndarray:
+        seed = seed_for(self.seed, epoch)
+        if self.chances is not None:
+            size = min(self.batch_size, self.n_heard)
+            return deal(self.chances, self.noisy, self.n_batches, size, seed)[batch]
+        order = np.random.default_rng(seed).permutation(len(self.audio))
+        return order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
     def _random_window(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """A window at a random place of a longer clip; a shorter one is padded."""

@@ -27,10 +27,11 @@ from earmark.data.manifest import Manifest
 from earmark.errors import ConfigError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
-from earmark.training.callbacks import AtomicCheckpoints, History, RunningMean, checkpoints
+from earmark.training.callbacks import AtomicCheckpoints, History, LastWeights, RunningMean, checkpoints
 from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows, loss_weights
 from earmark.training.module import OptimConfig, TaggingModule
-from earmark.training.sampling import EpochBatches
+from earmark.training.objective import with_noisy
+from earmark.training.sampling import EpochBatches, clip_chances
 from earmark.windows import Framing
 
 log = logging.getLogger("earmark")
@@ -78,24 +79,11 @@ def fit(
     Raises:
         KeyboardInterrupt: Ctrl-C; what is finished is kept.
     """
-    torch.manual_seed(seed)
-    audio = ClipAudio(training, cache, framing.sample_rate)
-    targets, weights = training.targets(), loss_weights(training)
-    batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed)
-    if fresh:
-        net.start_at_prior(class_frequencies(targets, weights), training.multi_label)
-    net.backbone.to(memory_format=torch.channels_last)
-    module = TaggingModule(
-        net,
-        optim,
-        Augmentation(suited(augment, net.frontend.config)),
-        multi_label=training.multi_label,
-        seed=seed,
-        steps_per_epoch=batches.n_batches,
-        validation=validation,
+    module, batches = assemble(
+        net, training, validation, framing=framing, cache=cache, optim=optim, augment=augment, seed=seed, fresh=fresh
     )
     with _quiet():
-        trainer = _trainer(folder, optim, precision, stop_after, validation is not None)
+        trainer = _trainer(folder, optim, precision, stop_after, validation is not None, batches)
     workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     loading = {"num_workers": workers, "persistent_workers": workers > 0}
     loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, **loading)]
@@ -111,6 +99,42 @@ def fit(
     except SystemExit as stop:  # Lightning turns Ctrl-C into an exit; the door decides about exit codes
         raise KeyboardInterrupt from stop
     return restore(net, folder, validation is not None)
+
+
+def assemble(
+    net: TaggingNet,
+    training: Manifest,
+    validation: Manifest | None,
+    *,
+    framing: Framing,
+    cache: Cache,
+    optim: OptimConfig,
+    augment: AugmentConfig,
+    seed: int,
+    fresh: bool,
+) -> tuple[TaggingModule, TrainingBatches]:
+    """A network ready to be trained, and the batches to train it on; the arguments are those of `fit`."""
+    torch.manual_seed(seed)
+    audio = ClipAudio(training, cache, framing.sample_rate)
+    targets, weights = training.targets(), loss_weights(training)
+    if fresh:
+        net.start_at_prior(class_frequencies(targets, weights), training.multi_label)
+    net.backbone.to(memory_format=torch.channels_last)
+    noisy = training.column("subset") == "noisy"
+    chances = clip_chances(targets, weights, noisy, optim.balance, optim.noisy_share)
+    if optim.knows_noisy:
+        targets, weights = with_noisy(targets, weights, noisy)
+    batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed, chances, noisy)
+    module = TaggingModule(
+        net,
+        optim,
+        Augmentation(suited(augment, net.frontend.config)),
+        multi_label=training.multi_label,
+        seed=seed,
+        steps_per_epoch=batches.n_batches,
+        validation=validation,
+    )
+    return module, batches
 
 
 def class_frequencies(targets: np.ndarray, weights: np.ndarray) -> Tensor:
@@ -145,13 +169,22 @@ def suited(augment: AugmentConfig, frontend: Hearing) -> AugmentConfig:
 
 
 def _trainer(
-    folder: FoldFolder, optim: OptimConfig, precision: str, stop_after: int | None, validates: bool
+    folder: FoldFolder,
+    optim: OptimConfig,
+    precision: str,
+    stop_after: int | None,
+    validates: bool,
+    batches: TrainingBatches,
 ) -> lightning.Trainer:
-    """Lightning's Trainer with our history, checkpoints and, if asked for, the running mean of the weights."""
+    """Lightning's Trainer with our history, checkpoints and, if asked for, a mean of the weights."""
     callbacks: list[lightning.Callback] = []
     accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    if optim.ema_decay:
-        callbacks.append(RunningMean(optim.ema_decay, torch.device("cuda:0" if accelerator == "gpu" else "cpu")))
+    device = torch.device("cuda:0" if accelerator == "gpu" else "cpu")
+    if optim.swa_epochs:
+        measures_norm = optim.batch_norm == "adapted"
+        callbacks.append(LastWeights(optim.swa_epochs, optim.epochs, batches, measures_norm, device))
+    elif optim.ema_decay:
+        callbacks.append(RunningMean(optim.ema_decay, device))
     if optim.patience and validates:
         callbacks.append(EarlyStopping("validation_score", mode="max", patience=optim.patience))
     callbacks += [History(folder), *checkpoints(folder, validates)]
