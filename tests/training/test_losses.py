@@ -295,12 +295,12 @@ def test_of_a_mixture_each_part_has_its_own_loss_by_its_share():
 def test_noisy_clips_that_lose_most_are_left_out_and_curated_ones_never():
     plain = chosen_loss("bce", {}, multi_label=True)
     single_losses = plain(LOGITS, ONE_HOT, ONES)
-    limit = 0.7 * single_losses.max()
+    limit = 0.62 * single_losses.max()
     out = torch.from_numpy(NOISY) & (single_losses > limit)
     assert 0 < out.sum() < 3
     assert ((single_losses > limit) & ~out).any()
     logits = LOGITS.clone().requires_grad_()
-    found = Objective(plain, mask_above=0.7)(logits, *told(ONE_HOT, 3 * ONES))
+    found = Objective(plain, mask_above=0.62)(logits, *told(ONE_HOT, 3 * ONES))
     torch.testing.assert_close(found, single_losses[~out].mean())
     found.backward()
     assert (logits.grad[out] == 0).all()

@@ -186,6 +186,16 @@ class RunConfig:
             raise ConfigError(f"model: {self.model} goes over the patches of a backbone. Pass --on with one.")
         if self.model == FINETUNED and not self.backbone.on:
             raise ConfigError("model: there is nothing to fine-tune. Pass --on with a pretrained network or a run.")
+        if self.model == FINETUNED and self.optim.batch_norm == "group":
+            raise ConfigError(
+                "optim.batch_norm: a trained network is lost without the batch norm that it was trained with. Choose "
+                "adapted or kept."
+            )
+        if self.optim.schedule == "plateau" and not (self.validation_fraction and self.ship == "ensemble"):
+            raise ConfigError(
+                "optim.schedule: plateau listens to inner validation clips, which a refit on all clips does not have. "
+                "Set validation_fraction=0.1 and ship=ensemble, or choose another schedule."
+            )
         if not 0 < self.window.hop_seconds <= self.window.seconds:
             raise ConfigError(
                 f"window.hop_seconds: {self.window.hop_seconds:g} s would leave gaps between windows of "

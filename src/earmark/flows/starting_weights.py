@@ -23,6 +23,7 @@ from earmark.flows.run_config import FINETUNED, RunConfig, frontend_for
 from earmark.models.frontend_config import FrontendConfig
 from earmark.models.huggingface.networks import build_hf
 from earmark.models.huggingface.source import PREFIX, describe
+from earmark.models.norms import to_group_norm
 from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, load_weights, pretrained_network
 from earmark.models.pretrained.weights import find_weights
 from earmark.models.tagging_net import MODELS, TaggingNet, build
@@ -145,7 +146,8 @@ def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
         RunError: it was fine-tuned from a run that is gone.
     """
     if config.model != FINETUNED:
-        return build(config.model, config.frontend, len(labels), config.model_options)
+        net = build(config.model, config.frontend, len(labels), config.model_options)
+        return to_group_norm(net) if config.optim.batch_norm == "group" else net
     before = Path(config.backbone.on)
     if before.is_absolute() and not Run(before).config.is_file():  # runs are kept by their whole path
         raise RunError(

@@ -82,7 +82,7 @@ def fit(
     module, batches = assemble(
         net, training, validation, framing=framing, cache=cache, optim=optim, augment=augment, seed=seed, fresh=fresh
     )
-    with _quiet():
+    with quiet():
         trainer = _trainer(folder, optim, precision, stop_after, validation is not None, batches)
     workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     loading = {"num_workers": workers, "persistent_workers": workers > 0}
@@ -93,11 +93,8 @@ def fit(
     last = folder.checkpoints / "last.ckpt"
     if last.exists():
         _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
-    try:
-        with _quiet():
-            trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SystemExit as stop:  # Lightning turns Ctrl-C into an exit; the door decides about exit codes
-        raise KeyboardInterrupt from stop
+    with quiet():
+        trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
     return restore(net, folder, validation is not None)
 
 
@@ -178,7 +175,7 @@ def _trainer(
 ) -> lightning.Trainer:
     """Lightning's Trainer with our history, checkpoints and, if asked for, a mean of the weights."""
     callbacks: list[lightning.Callback] = []
-    accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    accelerator = hardware()
     device = torch.device("cuda:0" if accelerator == "gpu" else "cpu")
     if optim.swa_epochs:
         measures_norm = optim.batch_norm == "adapted"
@@ -192,7 +189,7 @@ def _trainer(
     return lightning.Trainer(
         accelerator=accelerator,
         devices=1,
-        precision=_lightning_precision(precision, accelerator),
+        precision=lightning_precision(precision, accelerator),
         max_epochs=stop_after or optim.epochs,
         callbacks=callbacks,
         plugins=[AtomicCheckpoints()],
@@ -204,7 +201,12 @@ def _trainer(
     )
 
 
-def _lightning_precision(precision: str, accelerator: str) -> str:
+def hardware() -> str:
+    """What Lightning shall train on."""
+    return "gpu" if torch.cuda.is_available() else "cpu"
+
+
+def lightning_precision(precision: str, accelerator: str) -> str:
     """bfloat16 where the hardware multiplies it (twice as fast and more), else float32."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: '{precision}' is none of {', '.join(PRECISIONS)}.")
@@ -248,7 +250,7 @@ def _load_checkpoint(path: Path) -> dict:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Lightning's advice on loaders and folders is noise here; its errors still come through."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
@@ -257,5 +259,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", module="lightning")
         try:
             yield
+        except SystemExit as stop:  # Lightning turns Ctrl-C into an exit; the door decides about exit codes
+            raise KeyboardInterrupt from stop
         finally:
             logger.setLevel(level)

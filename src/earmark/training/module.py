@@ -157,6 +157,7 @@ class TaggingModule(lightning.LightningModule):
         self.steps_per_epoch = steps_per_epoch
         self.validation = validation
         self.generator = torch.Generator()
+        self.highest_rates: list[float] = []  # of each set of parameters
         self._schedule: LRScheduler | None = None
         self._validation: list[tuple[Tensor, Tensor]] = []
 
@@ -226,6 +227,7 @@ class TaggingModule(lightning.LightningModule):
                 parameters = [p for p in group if (p.ndim > 1) == is_matrix]
                 if parameters:
                     sets.append({"params": parameters, "weight_decay": decay, "lr": rate})
+        self.highest_rates = [each["lr"] for each in sets]
         optimizer = config.optimiser_of(sets)
         self._schedule = config.schedule_of(optimizer, self.steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule, "interval": "step"}}

@@ -48,7 +48,7 @@ def deal(chances: np.ndarray, noisy: np.ndarray, n_batches: int, batch_size: int
     one; a clip comes twice in a batch only if it is drawn more often than there are batches.
 
     >>> deal(np.array([0.1, 0.1, 0.8]), np.array([True, True, False]), 2, 5, seed=0).tolist()
-    [[2, 2, 2, 0, 2], [1, 2, 2, 2, 2]]
+    [[0, 2, 2, 2, 2], [2, 2, 2, 1, 2]]
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(chances))
