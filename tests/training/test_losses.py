@@ -131,8 +131,9 @@ def test_all_known_and_unweighted_is_torchs_own_loss_and_its_gradient_to_the_bit
     }
     for name, their in theirs.items():
         ours = LOGITS.clone().requires_grad_()
-        torch.testing.assert_close(single(name)(ours, soft, ONES), their(ours, soft))
-        gradients = [torch.autograd.grad(value, ours)[0] for value in (single(name)(ours, soft, ONES), their(ours, soft))]
+        values = [single(name)(ours, soft, ONES), their(ours, soft)]
+        torch.testing.assert_close(*values)
+        gradients = [torch.autograd.grad(value, ours)[0] for value in values]
         assert torch.equal(*gradients)
 
 

@@ -201,7 +201,12 @@ def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -
 
 
 def start_head(
-    net: TaggingNet, kept: Sequence[str], training: Manifest, framing: Framing, cache: Cache, loss: Objective | None = None
+    net: TaggingNet,
+    kept: Sequence[str],
+    training: Manifest,
+    framing: Framing,
+    cache: Cache,
+    loss: Objective | None = None,
 ) -> None:
     """Make a new last layer begin where it should: what of it is new is fitted to the clips.
 

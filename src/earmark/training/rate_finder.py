@@ -152,9 +152,10 @@ def landmarks(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float] | 
     """
     known = np.where(np.isnan(smoothed), np.inf, smoothed)
     lowest = int(np.argmin(known))
-    fall = known[: lowest + 1].max() - known[lowest]
-    if not 0 < fall < np.inf:
+    highest = known[: lowest + 1].max()
+    if not known[lowest] < highest < np.inf:
         return None
+    fall = highest - known[lowest]
     span = min(max(2, len(rates) // 10), lowest)
     drops = known[: lowest + 1 - span] - known[span : lowest + 1]
     steepest = int(np.argmax(drops))
