@@ -16,8 +16,8 @@ def to_group_norm(net: nn.Module) -> nn.Module:
     Source: Wu and He 2018, arXiv 1803.08494, section 4.1 (16 channels a group do best there).
 
     >>> from earmark.models.layers import ConvNormReLU
-    >>> to_group_norm(ConvNormReLU(1, 24))[1]
-    GroupNorm(3, 24, eps=1e-05, affine=True)
+    >>> to_group_norm(ConvNormReLU(1, 24))[1].num_groups
+    3
     """
     for name, child in net.named_children():
         if isinstance(child, _BatchNorm):
