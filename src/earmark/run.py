@@ -109,6 +109,15 @@ class Run:
         return self.folder / "leaks.csv"
 
     @property
+    def rate_curve(self) -> Path:
+        """What the loss did at a rising learning rate, if that was asked for; may be there before the run is."""
+        return self.folder / "learning_rate.json"
+
+    @property
+    def rate_plot(self) -> Path:
+        return self.folder / "learning_rate.svg"
+
+    @property
     def scorecard(self) -> Path:
         return self.folder / "scorecard.json"
 

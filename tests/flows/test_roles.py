@@ -122,6 +122,26 @@ def test_noisy_clips_are_trained_on_and_never_scored(train, rows, write_table, t
     assert any("12 noisy clips are always trained on and never scored" in note for note in trained.scorecard.notes())
 
 
+@pytest.mark.parametrize(
+    ("subset", "setting"),
+    [("curated", "optim.noisy_loss=l_q"), ("curated", "optim.noisy_share=0.1"), ("noisy", "optim.noisy_share=0.5")],
+)
+def test_settings_for_a_subset_that_is_not_there_are_refused(train, rows, write_table, tmp_path, subset, setting):
+    table = write_table(tmp_path / "t.csv", ["file", "label", "subset"], [[*row, subset] for row in rows])
+    other = {"curated": "noisy", "noisy": "curated"}[subset]
+    with pytest.raises(ConfigError, match=f"no clip is of the {other} subset, which the settings optim.noisy_"):
+        train(table, tmp_path / "run", setting)
+
+
+def test_noisy_clips_are_trained_on_by_a_loss_and_a_share_of_their_own(train, rows, write_table, tmp_path):
+    subsets = ["noisy" if n % 10 > 5 else "curated" for n in range(30)]
+    table = write_table(
+        tmp_path / "t.csv", ["file", "label", "subset"], [[*row, name] for row, name in zip(rows, subsets, strict=True)]
+    )
+    settings = ("optim.noisy_loss=l_soft", "optim.noisy_share=0.25", "optim.batch_norm=group", "optim.swa_epochs=2")
+    assert train(table, tmp_path / "run", *settings).scorecard.n_clips == 18
+
+
 def test_unknown_labels_do_not_count_and_soft_ones_count_from_one_half_on(train, rows, write_table, tmp_path):
     names = ("low", "high", "noise")
     cells = [[float(label == name) for name in names] for _, label in rows]

@@ -13,10 +13,11 @@ from earmark.flows.starting_weights import blank_net
 from earmark.models.heads import AttentionHead, MeanHead
 
 DEFAULTS = defaults_for([16000], [2.0])
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def settled(*settings: str, recipe=None) -> RunConfig:
-    return resolve(DEFAULTS, DataConfig("sounds"), recipe, settings)
+    return resolve(DEFAULTS, DataConfig("sounds"), recipe, settings, longest_seconds=2.0)
 
 
 def test_the_rate_is_the_median_files_and_at_most_32_khz():
@@ -89,7 +90,9 @@ def test_a_written_run_config_reads_back_equal(tmp_path):
         ("model_options.chanels=8", r"model_options of se_cnn: 'chanels' is not an option .did you mean 'channels'"),
         ("head=meen", r"'meen' is not a head \(did you mean 'mean'\?\)"),
         ("branches=length,step", r"'step' is not a branch \(did you mean 'steps'\?\)"),
-        ("optim.loss=bse", "optim.loss: 'bse' is none of"),
+        ("optim.loss=bse", r"'bse' is not a loss .did you mean 'bce'"),
+        ("optim.loss_options.gamma=2", "optim.loss_options of cross_entropy: 'gamma' is not an option"),
+        ("optim.schedule=plateau", "optim.schedule: plateau listens to inner validation clips, which a refit"),
         ("window.padding=mirror", "window.padding: 'mirror' is none of zeros, repeat"),
         ("window.pool=median", "window.pool: 'median' is none of"),
         ("precision=double", "precision: 'double' is none of"),
@@ -112,6 +115,21 @@ def test_settings_that_cannot_be_are_refused(setting, message):
         settled(setting)
 
 
+def test_options_of_a_loss_a_schedule_and_an_optimiser_are_read_as_numbers():
+    optim = settled(
+        *("optim.loss=focal", "optim.loss_options.gamma=1", "optim.noisy_loss=l_q", "optim.noisy_share=0.01"),
+        *("optim.schedule=step", "optim.schedule_options.at=[14, 21]", "optim.optimiser=sgd"),
+    ).optim
+    assert optim.noisy_share == 0.01 and optim.knows_noisy
+    assert settled("optim.noisy_share=0.5", "optim.noisy_share=none").optim.noisy_share is None
+    assert settled("optim.schedule=plateau", "validation_fraction=0.1", "ship=ensemble").optim.schedule == "plateau"
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_recipe_is_settings_that_can_be(recipe):
+    assert settled(recipe=recipe) != settled()
+
+
 def test_a_section_is_no_value():
     with pytest.raises(ConfigError, match="--set optim.epochs=3: 'optim' was given a value before"):
         settled("optim=3", "optim.epochs=3")
@@ -126,6 +144,7 @@ def test_settings_name_only_what_stands_in_the_tables():
     ("changes", "found"),
     [
         (["model=finetuned"], "nothing to fine-tune"),
+        (["backbone.on=a", "model=finetuned", "optim.batch_norm=group"], "network is lost without the batch norm"),
         (["model=gru"], "goes over the patches of a backbone"),
         (["backbone.on=a", "model=knn", "backbone.patch_seconds=-1"], "backbone.patch_seconds: found -1.0, expected 0"),
         (["backbone.on=a", "model=finetuned", "head=gem"], "fine-tuning keeps the head and the branches"),

@@ -15,11 +15,13 @@ import pytest
 import torch
 
 from earmark.augment.pipeline import AugmentConfig
+from earmark.data.clip_audio import ClipAudio
 from earmark.errors import ConfigError, RunError
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.run import FoldFolder
 from earmark.training.callbacks import RunningMean
+from earmark.training.dataset import TrainingBatches, loss_weights
 from earmark.training.fit import fit, restore
 from earmark.training.module import OptimConfig
 from earmark.windows import Framing
@@ -66,9 +68,29 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tones, cac
     assert not torch.equal(first, weights(run_fit(tones, cache, tmp_path / "c", seed=1)))
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-def test_stopping_and_going_on_equals_never_stopping(tones, cache, tmp_path, ema_decay):
-    optim = dataclasses.replace(OPTIM, ema_decay=ema_decay)
+WAYS = {
+    "plain": {"ema_decay": 0.0},
+    "running mean": {"ema_decay": 0.9},
+    "cosine, nadam, clipped": {"schedule": "cosine", "optimiser": "nadam", "clip_gradient": 0.1},
+    "step, sgd, last weights": {
+        "schedule": "step",
+        "schedule_options": {"at": "1,3"},
+        "optimiser": "sgd",
+        "swa_epochs": 3,
+    },
+    "plateau, balanced": {
+        "schedule": "plateau",
+        "schedule_options": {"patience": 0},
+        "learning_rate": 1e-9,
+        "balance": 1.0,
+        "ema_decay": 0.0,
+    },
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_stopping_and_going_on_equals_never_stopping(tones, cache, tmp_path, way):
+    optim = dataclasses.replace(OPTIM, **WAYS[way])
     whole = run_fit(tones, cache, tmp_path / "whole", validation=tones, optim=optim)
     run_fit(tones, cache, tmp_path / "parts", validation=tones, optim=optim, stop_after=2)
     parts = run_fit(tones, cache, tmp_path / "parts", validation=tones, optim=optim)
@@ -77,6 +99,59 @@ def test_stopping_and_going_on_equals_never_stopping(tones, cache, tmp_path, ema
     strip = [{k: v for k, v in row.items() if k != "seconds"} for row in FoldFolder(tmp_path / "whole").read_history()]
     again = [{k: v for k, v in row.items() if k != "seconds"} for row in FoldFolder(tmp_path / "parts").read_history()]
     assert strip == again
+    if way.startswith("plateau"):
+        rates, scores = ([row[name] for row in strip] for name in ("learning_rate", "validation_score"))
+        expected = [0.5 ** sum(scores[n] <= max(scores[:n]) for n in range(1, end + 1)) for end in range(4)]
+        assert rates == pytest.approx([1e-9 * share for share in expected])
+        assert rates[3] < rates[0]
+
+
+def test_noisy_clips_with_a_loss_and_a_share_of_their_own_go_on_alike(tones, cache, tmp_path):
+    noisy = dataclasses.replace(tones, table=tones.table.assign(subset=np.where(np.arange(24) % 2, "noisy", "curated")))
+    augment = AugmentConfig(mixup_probability=0.5)
+    optim = dataclasses.replace(OPTIM, noisy_loss="l_q", noisy_mask=0.8, noisy_share=0.25)
+    run = {"optim": optim, "augment": augment}
+    whole = run_fit(noisy, cache, tmp_path / "whole", **run)
+    run_fit(noisy, cache, tmp_path / "parts", stop_after=2, **run)
+    assert torch.equal(weights(whole), weights(run_fit(noisy, cache, tmp_path / "parts", **run)))
+    run["optim"] = dataclasses.replace(optim, noisy_loss="", noisy_mask=0.0)
+    assert not torch.equal(weights(whole), weights(run_fit(noisy, cache, tmp_path / "plain", **run)))
+
+
+def test_the_last_weights_are_a_mean_whose_norms_fit_it(tones, cache, tmp_path):
+    """Of the last two epochs, each seen by stopping there without averaging."""
+    optim = dataclasses.replace(OPTIM, epochs=3, ema_decay=0.0, schedule="step", schedule_options={"at": []})
+    ends = [run_fit(tones, cache, tmp_path / str(n), optim=optim, stop_after=n).net.state_dict() for n in (2, 3)]
+    averaged = run_fit(tones, cache, tmp_path / "swa", optim=dataclasses.replace(optim, swa_epochs=2)).net
+    for name, parameter in averaged.named_parameters():
+        torch.testing.assert_close(parameter.data, (ends[0][name] + ends[1][name]) / 2)
+    audio = ClipAudio(tones, cache, FRAMING.sample_rate)
+    batches = TrainingBatches(audio, tones.targets(), loss_weights(tones), FRAMING, 4, 0)
+    inputs: list[torch.Tensor] = []
+    norm = averaged.backbone.layers[1][1]
+    norm.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0].detach()))
+    learnt = norm.running_mean.clone()
+    averaged.train()
+    for batch in range(batches.n_batches):
+        averaged(batches[2, batch][0])
+    expected = torch.stack([each.mean(dim=(0, 2, 3)) for each in inputs]).mean(dim=0)
+    torch.testing.assert_close(learnt, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(learnt, ends[1]["backbone.layers.1.1.running_mean"], rtol=1e-2)
+
+
+def test_a_gradient_is_shortened_to_its_largest_norm(tones, cache, tmp_path, monkeypatch):
+    norms = []
+    real = torch.nn.utils.clip_grad_norm_
+
+    def shorten(parameters, largest):
+        parameters = list(parameters)
+        real(parameters, largest)
+        norms.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", shorten)
+    run_fit(tones, cache, tmp_path, optim=dataclasses.replace(OPTIM, epochs=1, clip_gradient=0.01))
+    assert len(norms) == 6
+    assert max(norms) <= 0.01 * (1 + 1e-4)
 
 
 def test_a_front_end_learns_and_goes_on_where_it_stopped(tones, cache, tmp_path):

@@ -38,6 +38,14 @@ Start = Annotated[
         metavar="RUN",
     ),
 ]
+FindRate = Annotated[
+    bool,
+    typer.Option(
+        "--find-lr",
+        help="Train nothing yet: let the learning rate rise on the first fold's training clips, suggest one, draw the "
+        "curve.",
+    ),
+]
 
 
 def train(
@@ -60,6 +68,7 @@ def train(
     folder_tricks: options.FolderTricks = False,
     merge: options.Merge = True,
     allow_leak: options.AllowLeak = False,
+    find_lr: FindRate = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on labelled sounds: folds, baseline, network, scores with intervals, one tagger file, a report.
@@ -79,27 +88,32 @@ def train(
       earmark train sounds/ --on mn04_as --finetune
 
       earmark train sounds/ --fraction 0.05 --out runs/quick
-    """
-    from earmark.flows.train import train as run_training
 
+      earmark train sounds/ --find-lr
+    """
     show_log()
     short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start)}
     settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    trained = run_training(
-        data,
-        out,
-        audio_dir=audio_dir,
-        encoding=encoding,
-        folder_tricks=folder_tricks,
-        merge=merge,
-        fraction=fraction,
-        segment=segment,
-        recipe=recipe,
-        settings=settings,
-        allow_leak=allow_leak,
-        progress=not as_json,
-    )
-    show_trained(trained, as_json)
+    how = {
+        "audio_dir": audio_dir,
+        "encoding": encoding,
+        "folder_tricks": folder_tricks,
+        "merge": merge,
+        "fraction": fraction,
+        "segment": segment,
+        "recipe": recipe,
+        "settings": settings,
+        "allow_leak": allow_leak,
+        "progress": not as_json,
+    }
+    if find_lr:
+        from earmark.flows.learning_rate import find_learning_rate
+
+        show_rate(find_learning_rate(data, out, **how), as_json)
+        return
+    from earmark.flows.train import train as run_training
+
+    show_trained(run_training(data, out, **how), as_json)
 
 
 def _backbone(model: str | None, on: str | None, head: str | None, finetune: bool, start: str | None) -> dict[str, str]:
@@ -147,6 +161,16 @@ def demo(
         for tag in shown.tags:
             output.print(f"  {tag.start:5.1f} to {tag.end:5.1f} s  {tag.label}  {tag.score:.2f}")
     show_trained(shown.trained, as_json)
+
+
+def show_rate(found, as_json: bool) -> None:
+    """The learning rate that is suggested, and where the curve is."""
+    suggested = found.curve.suggested
+    if as_json:
+        print_json({"suggested": suggested, "set": found.set, "curve": str(found.run.rate_curve)})
+        return
+    text = f"--set optim.learning_rate={suggested:.1e}" if suggested else "none: the loss never fell"
+    output.print(f"\nlearning rate  {text}  (set now: {found.set:.1e})\ncurve          {found.run.rate_plot}")
 
 
 def show_trained(trained, as_json: bool) -> None:

@@ -123,7 +123,8 @@ class NetworkFolds:
             return self.blank(fold)
         torch.manual_seed(self._seed(fold))
         net, kept = starting_net(config, labels)
-        start_head(net, kept, training, config.framing, self.experiment.cache, config.optim.loss)
+        loss = config.optim.objective(training.multi_label)
+        start_head(net, kept, training, config.framing, self.experiment.cache, loss)
         return net
 
     def train_refit(self) -> None:

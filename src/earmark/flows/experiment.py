@@ -107,6 +107,7 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
         RunError: the folder belongs to other settings or other rows, or holds something that is no run.
     """
     settings = to_yaml(config)
+    before_a_run = {path.name for path in (run.failures, run.rate_curve, run.rate_plot)}
     if run.folder.exists() and not run.folder.is_dir():
         raise RunError(f"{run.folder}: is a file, and a run is a folder. Choose another --out.")
     if run.config.exists():
@@ -121,7 +122,7 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
                 "Choose another --out, or delete the folder."
             )
     elif run.folder.exists() and any(
-        not entry.name.startswith(".") and entry.name != run.failures.name for entry in run.folder.iterdir()
+        not entry.name.startswith(".") and entry.name not in before_a_run for entry in run.folder.iterdir()
     ):
         raise RunError(f"{run.folder}: is not empty and holds no run. Choose another --out.")
     else:

@@ -89,6 +89,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     manifest, hashes, leaks, found = deal(manifest, config, cache, progress)
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
+    require_subsets(config, manifest)
     return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
 
 
@@ -333,6 +334,26 @@ def require_inner_splits(config: RunConfig, manifest: Manifest) -> None:
     """Stop before anything is trained if some fold's training side has no clips to choose the epoch by."""
     for fold in manifest.fold_numbers if config.validation_fraction else ():
         inner_split(manifest.select(manifest.folds != fold), config.validation_fraction, seed=config.data.fold_seed)
+
+
+def require_subsets(config: RunConfig, manifest: Manifest) -> None:
+    """Stop before anything is trained if settings speak of noisy clips, or of a share of them, that are not there.
+
+    Raises:
+        ConfigError: the data has no clip of a subset that is asked for.
+    """
+    noisy, optim = manifest.column("subset") == "noisy", config.optim
+    asked = {
+        "noisy": optim.knows_noisy or bool(optim.noisy_share),
+        "curated": optim.noisy_share is not None and optim.noisy_share < 1,
+    }
+    there = {"noisy": noisy.any(), "curated": not noisy.all()}
+    for subset in asked:
+        if asked[subset] and not there[subset]:
+            raise ConfigError(
+                f"{manifest.root}: no clip is of the {subset} subset, which the settings optim.noisy_… ask for. Leave "
+                "them away, or say in a column 'subset' which clips are noisy."
+            )
 
 
 def write_failures(run: Run, failures: Failures) -> None:

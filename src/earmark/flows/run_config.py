@@ -21,7 +21,6 @@ from earmark.models.heads import HEADS
 from earmark.models.tagging_net import MODELS, family_options
 from earmark.run import TAGGER_SUFFIX
 from earmark.training.fit import PRECISIONS
-from earmark.training.losses import LOSSES
 from earmark.training.module import OptimConfig
 from earmark.windows import PADDINGS, POOLS, Framing, samples
 
@@ -166,7 +165,6 @@ class RunConfig:
             "window.pool": (self.window.pool, POOLS),
             "precision": (self.precision, PRECISIONS),
             "ship": (self.ship, SHIPS),
-            "optim.loss": (self.optim.loss, ("", *LOSSES)),
         }
         for name, (value, known) in choices.items():
             if value not in known:
@@ -202,6 +200,16 @@ class RunConfig:
             raise ConfigError(f"model: {self.model} goes over the patches of a backbone. Pass --on with one.")
         if self.model == FINETUNED and not self.backbone.on:
             raise ConfigError("model: there is nothing to fine-tune. Pass --on with a pretrained network or a run.")
+        if self.model == FINETUNED and self.optim.batch_norm == "group":
+            raise ConfigError(
+                "optim.batch_norm: a trained network is lost without the batch norm that it was trained with. Choose "
+                "adapted or kept."
+            )
+        if self.optim.schedule == "plateau" and not (self.validation_fraction and self.ship == "ensemble"):
+            raise ConfigError(
+                "optim.schedule: plateau listens to inner validation clips, which a refit on all clips does not have. "
+                "Set validation_fraction=0.1 and ship=ensemble, or choose another schedule."
+            )
         if not 0 < self.window.hop_seconds <= self.window.seconds:
             raise ConfigError(
                 f"window.hop_seconds: {self.window.hop_seconds:g} s would leave gaps between windows of "

@@ -23,6 +23,7 @@ from earmark.flows.run_config import FINETUNED, RunConfig, frontend_for
 from earmark.models.frontend_config import FrontendConfig
 from earmark.models.huggingface.networks import build_hf
 from earmark.models.huggingface.source import PREFIX, describe
+from earmark.models.norms import to_group_norm
 from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, load_weights, pretrained_network
 from earmark.models.pretrained.weights import find_weights
 from earmark.models.tagging_net import MODELS, TaggingNet, build
@@ -30,6 +31,7 @@ from earmark.run import REFIT, TAGGER_SUFFIX, FoldFolder, Run
 from earmark.tagger.home import converted, weights_folder
 from earmark.training.fit import restore
 from earmark.training.linear_probe import fit_last_layer
+from earmark.training.objective import Objective
 from earmark.windows import Framing
 
 log = logging.getLogger("earmark")
@@ -145,7 +147,8 @@ def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
     """
     if config.model != FINETUNED:
         parts = {"head": config.head, "branches": config.branches}
-        return build(config.model, config.frontend, len(labels), config.model_options, **parts)
+        net = build(config.model, config.frontend, len(labels), config.model_options, **parts)
+        return to_group_norm(net) if config.optim.batch_norm == "group" else net
     before = Path(config.backbone.on)
     if before.is_absolute() and not Run(before).config.is_file():  # runs are kept by their whole path
         raise RunError(
@@ -199,13 +202,18 @@ def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -
 
 
 def start_head(
-    net: TaggingNet, kept: Sequence[str], training: Manifest, framing: Framing, cache: Cache, loss: str = ""
+    net: TaggingNet,
+    kept: Sequence[str],
+    training: Manifest,
+    framing: Framing,
+    cache: Cache,
+    loss: Objective | None = None,
 ) -> None:
     """Make a new last layer begin where it should: what of it is new is fitted to the clips.
 
     Args:
         kept: labels whose outputs stay as they are.
-        loss: a name in LOSSES; empty = what the clips ask for.
+        loss: None = what the clips ask for.
     """
     if len(kept) < len(training.vocabulary):
         rows = [training.vocabulary.index(label) for label in kept]

@@ -12,8 +12,10 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from earmark.run import FoldFolder, to_json, write_atomically, write_text
+from earmark.training.dataset import TrainingBatches
 
 
 class RunningMean(WeightAveraging):
@@ -33,6 +35,46 @@ class RunningMean(WeightAveraging):
                 mean.copy_(mean + (current - mean) * share)  # not lerp: batch norm counts its batches in integers
 
         super().__init__(device=device, multi_avg_fn=update)
+
+
+class LastWeights(WeightAveraging):
+    """The plain mean of the weights at the ends of the last epochs, with batch norm statistics measured anew on it:
+    those of its members belong to other weights. Until those epochs it is the network itself.
+
+    Args:
+        n_averaged: epochs, of `epochs`.
+        batches: the training windows, without augmentation, which are what users' files look like.
+        measures_norm: whether batch norm takes its statistics from these clips at all.
+        device: where the mean is kept.
+
+    Source: Izmailov et al. 2018, arXiv 1803.05407 (stochastic weight averaging).
+    """
+
+    def __init__(
+        self, n_averaged: int, epochs: int, batches: TrainingBatches, measures_norm: bool, device: torch.device
+    ):
+        def update(means: Sequence[Tensor], currents: Sequence[Tensor], n_before: Tensor | int) -> None:
+            n_members = int(n_before) + 1 - (epochs - n_averaged)
+            for mean, current in zip(means, currents, strict=True):
+                mean.copy_(mean + (current - mean) / n_members if n_members > 1 else current)
+
+        super().__init__(device=device, multi_avg_fn=update)
+        self.first = epochs - n_averaged
+        self.batches = batches
+        self.measures_norm = measures_norm
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """After the last step of each epoch, which is before its validation."""
+        return step_idx is not None and (step_idx + 1) % self.batches.n_batches == 0
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *step: Any) -> None:
+        """Update the mean, and measure what batch normalisation must know of it."""
+        before = self._latest_update_step
+        super().on_train_batch_end(trainer, module, *step)
+        epoch = trainer.current_epoch
+        if self.measures_norm and self._latest_update_step > before and epoch > self.first:
+            windows = (self.batches[epoch, batch][0] for batch in range(self.batches.n_batches))
+            update_bn(windows, self._average_model.module.net, self._average_model.module.device)
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

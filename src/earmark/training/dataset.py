@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.training.sampling import seed_for
+from earmark.training.sampling import deal, seed_for
 from earmark.windows import Framing, pad
 
 log = logging.getLogger("earmark")
@@ -33,6 +33,8 @@ class TrainingBatches(Dataset):
         targets: (clips, classes) float32, in [0, 1].
         weights: (clips, classes) float32, 0 = unknown.
         batch_size: clips a batch; an incomplete last batch is left out (other clips each epoch) unless it is alone.
+        chances: of each clip to be drawn, (clips,); None = every clip once an epoch.
+        noisy: (clips,) bool, whose share is the same in every batch if there are chances.
         padding: of clips that are too short: one of `windows.PADDINGS`, "offset" = silence before and after the sound,
             "wrap" = said again from a random point; empty = as `framing` says.
         trim_db: what is further below a clip's loudest 20 ms is cut off its ends; 0 = nothing is.
@@ -47,6 +49,8 @@ class TrainingBatches(Dataset):
         batch_size: int,
         seed: int,
         *,
+        chances: np.ndarray | None = None,
+        noisy: np.ndarray | None = None,
         padding: str = "",
         trim_db: float = 0.0,
     ):
@@ -56,14 +60,21 @@ class TrainingBatches(Dataset):
         self.framing = framing
         self.batch_size = batch_size
         self.seed = seed
+        self.chances = chances
+        self.noisy = np.zeros(len(audio), bool) if noisy is None else noisy
         self.padding = padding or framing.padding
         self.trim_db = trim_db
         self._spans: dict[int, tuple[int, int]] = {}  # clip → what is left of it, once it was heard whole
 
     @property
+    def n_heard(self) -> int:
+        """Clips that are drawn at all."""
+        return len(self.audio) if self.chances is None else int(np.count_nonzero(self.chances))
+
+    @property
     def n_batches(self) -> int:
         """Batches an epoch."""
-        return max(1, len(self.audio) // self.batch_size)
+        return max(1, self.n_heard // self.batch_size)
 
     def __len__(self) -> int:
         return self.n_batches
@@ -71,12 +82,19 @@ class TrainingBatches(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Waveforms (batch, window_samples), targets and weights (batch, classes), float32."""
         epoch, batch = key
-        order = np.random.default_rng(seed_for(self.seed, epoch)).permutation(len(self.audio))
-        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        chosen = self._clips_of(epoch, batch)
         generator = np.random.default_rng(seed_for(self.seed, epoch, batch))
         windows = np.stack([self._random_window(self._trimmed(clip), generator) for clip in chosen])
         labels = torch.from_numpy(self.targets[chosen]), torch.from_numpy(self.weights[chosen])
         return torch.from_numpy(windows), *labels
+
+    def _clips_of(self, epoch: int, batch: int) -> np.ndarray:
+        seed = seed_for(self.seed, epoch)
+        if self.chances is not None:
+            size = min(self.batch_size, self.n_heard)
+            return deal(self.chances, self.noisy, self.n_batches, size, seed)[batch]
+        order = np.random.default_rng(seed).permutation(len(self.audio))
+        return order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
     def _trimmed(self, clip: int) -> np.ndarray:
         """A clip without the silence at its ends, if that is asked for."""

@@ -27,7 +27,7 @@ from earmark.data.manifest import Manifest
 from earmark.errors import ConfigError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
-from earmark.training.callbacks import AtomicCheckpoints, History, RunningMean, checkpoints
+from earmark.training.callbacks import AtomicCheckpoints, History, LastWeights, RunningMean, checkpoints
 from earmark.training.dataset import (
     TrainingBatches,
     ValidationWindows,
@@ -36,7 +36,8 @@ from earmark.training.dataset import (
     loss_weights,
 )
 from earmark.training.module import OptimConfig, TaggingModule
-from earmark.training.sampling import EpochBatches
+from earmark.training.objective import with_noisy
+from earmark.training.sampling import EpochBatches, clip_chances
 from earmark.windows import Framing
 
 log = logging.getLogger("earmark")
@@ -85,14 +86,50 @@ def fit(
     Raises:
         KeyboardInterrupt: Ctrl-C; what is finished is kept.
     """
+    module, batches = assemble(
+        net, training, validation, framing=framing, cache=cache, optim=optim, augment=augment, seed=seed, fresh=fresh
+    )
+    with quiet():
+        trainer = _trainer(folder, optim, precision, stop_after, validation is not None, batches)
+    workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
+    loading = {"num_workers": workers, "persistent_workers": workers > 0}
+    loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, **loading)]
+    if validation is not None:
+        windows = ValidationWindows(ClipAudio(validation, cache, framing.sample_rate), framing)
+        loaders.append(DataLoader(windows, batch_size=16, collate_fn=join_windows, **loading))
+    last = folder.checkpoints / "last.ckpt"
+    if last.exists():
+        _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
+    with quiet():
+        trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
+    return restore(net, folder, validation is not None)
+
+
+def assemble(
+    net: TaggingNet,
+    training: Manifest,
+    validation: Manifest | None,
+    *,
+    framing: Framing,
+    cache: Cache,
+    optim: OptimConfig,
+    augment: AugmentConfig,
+    seed: int,
+    fresh: bool,
+) -> tuple[TaggingModule, TrainingBatches]:
+    """A network ready to be trained, and the batches to train it on; the arguments are those of `fit`."""
     torch.manual_seed(seed)
     audio = ClipAudio(training, cache, framing.sample_rate)
     targets, weights = training.targets(), loss_weights(training)
-    crops = {"padding": augment.padding, "trim_db": augment.trim_db}
-    batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed, **crops)
     if fresh:
         net.start_at_prior(class_frequencies(targets, weights), training.multi_label)
     net.backbone.to(memory_format=torch.channels_last)
+    noisy = training.column("subset") == "noisy"
+    chances = clip_chances(targets, weights, noisy, optim.balance, optim.noisy_share)
+    if optim.knows_noisy:
+        targets, weights = with_noisy(targets, weights, noisy)
+    drawn = {"chances": chances, "noisy": noisy, "padding": augment.padding, "trim_db": augment.trim_db}
+    batches = TrainingBatches(audio, targets, weights, framing, optim.batch_size, seed, **drawn)
     backgrounds = background_windows(training, audio, framing, seed) if augment.background else None
     module = TaggingModule(
         net,
@@ -103,23 +140,7 @@ def fit(
         steps_per_epoch=batches.n_batches,
         validation=validation,
     )
-    with _quiet():
-        trainer = _trainer(folder, optim, precision, stop_after, validation is not None)
-    workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
-    loading = {"num_workers": workers, "persistent_workers": workers > 0}
-    loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, **loading)]
-    if validation is not None:
-        windows = ValidationWindows(ClipAudio(validation, cache, framing.sample_rate), framing)
-        loaders.append(DataLoader(windows, batch_size=16, collate_fn=join_windows, **loading))
-    last = folder.checkpoints / "last.ckpt"
-    if last.exists():
-        _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
-    try:
-        with _quiet():
-            trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SystemExit as stop:  # Lightning turns Ctrl-C into an exit; the door decides about exit codes
-        raise KeyboardInterrupt from stop
-    return restore(net, folder, validation is not None)
+    return module, batches
 
 
 def class_frequencies(targets: np.ndarray, weights: np.ndarray) -> Tensor:
@@ -157,13 +178,22 @@ def suited(augment: AugmentConfig, frontend: Hearing) -> AugmentConfig:
 
 
 def _trainer(
-    folder: FoldFolder, optim: OptimConfig, precision: str, stop_after: int | None, validates: bool
+    folder: FoldFolder,
+    optim: OptimConfig,
+    precision: str,
+    stop_after: int | None,
+    validates: bool,
+    batches: TrainingBatches,
 ) -> lightning.Trainer:
-    """Lightning's Trainer with our history, checkpoints and, if asked for, the running mean of the weights."""
+    """Lightning's Trainer with our history, checkpoints and, if asked for, a mean of the weights."""
     callbacks: list[lightning.Callback] = []
-    accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    if optim.ema_decay:
-        callbacks.append(RunningMean(optim.ema_decay, torch.device("cuda:0" if accelerator == "gpu" else "cpu")))
+    accelerator = hardware()
+    device = torch.device("cuda:0" if accelerator == "gpu" else "cpu")
+    if optim.swa_epochs:
+        measures_norm = optim.batch_norm == "adapted"
+        callbacks.append(LastWeights(optim.swa_epochs, optim.epochs, batches, measures_norm, device))
+    elif optim.ema_decay:
+        callbacks.append(RunningMean(optim.ema_decay, device))
     if optim.patience and validates:
         callbacks.append(EarlyStopping("validation_score", mode="max", patience=optim.patience))
     callbacks += [History(folder), *checkpoints(folder, validates)]
@@ -171,7 +201,7 @@ def _trainer(
     return lightning.Trainer(
         accelerator=accelerator,
         devices=1,
-        precision=_lightning_precision(precision, accelerator),
+        precision=lightning_precision(precision, accelerator),
         max_epochs=stop_after or optim.epochs,
         callbacks=callbacks,
         plugins=[AtomicCheckpoints()],
@@ -183,7 +213,12 @@ def _trainer(
     )
 
 
-def _lightning_precision(precision: str, accelerator: str) -> str:
+def hardware() -> str:
+    """What Lightning shall train on."""
+    return "gpu" if torch.cuda.is_available() else "cpu"
+
+
+def lightning_precision(precision: str, accelerator: str) -> str:
     """bfloat16 where the hardware multiplies it (twice as fast and more), else float32."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: '{precision}' is none of {', '.join(PRECISIONS)}.")
@@ -227,7 +262,7 @@ def _load_checkpoint(path: Path) -> dict:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Lightning's advice on loaders and folders is noise here; its errors still come through."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
@@ -236,5 +271,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", module="lightning")
         try:
             yield
+        except SystemExit as stop:  # Lightning turns Ctrl-C into an exit; the door decides about exit codes
+            raise KeyboardInterrupt from stop
         finally:
             logger.setLevel(level)

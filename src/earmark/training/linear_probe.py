@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from earmark.audio.cache import Cache
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.lookup import lookup
 from earmark.models.tagging_net import TaggingNet
 from earmark.training.dataset import loss_weights
-from earmark.training.losses import LOSSES
+from earmark.training.objective import Objective, chosen_loss
 from earmark.windows import Framing
 
 WINDOWS_AT_ONCE = 16
@@ -26,7 +25,7 @@ def fit_last_layer(
     training: Manifest,
     framing: Framing,
     cache: Cache,
-    loss: str = "",
+    loss: Objective | None = None,
     kept: Sequence[int] = (),
 ) -> None:
     """Set the weights of the last layer to those with the least loss on all windows of the clips; the rest is kept.
@@ -35,7 +34,7 @@ def fit_last_layer(
     spoils the layers below it, which follow the noise.
 
     Args:
-        loss: a name in LOSSES; empty = cross_entropy where each clip has one label, bce otherwise.
+        loss: None = cross_entropy where each clip has one label, bce otherwise.
         kept: classes whose outputs stay as they are; the others are fitted beside them.
 
     Source: Kumar et al. 2022, arXiv 2202.10054 ("linear probing, then fine-tuning").
@@ -44,7 +43,7 @@ def fit_last_layer(
     share = 1 / torch.bincount(clips, minlength=len(training))[clips, None]
     targets = torch.from_numpy(training.targets())[clips]
     weights = torch.from_numpy(loss_weights(training))[clips] * share
-    measure = lookup(LOSSES, loss or ("bce" if training.multi_label else "cross_entropy"), "loss")
+    loss = loss or Objective(chosen_loss("", {}, multi_label=training.multi_label))
     mean = (features * share).sum(dim=0) / share.sum()
     deviation = ((features - mean).square() * share).sum(dim=0).div(share.sum()).sqrt() + 1e-4
     standard = (features - mean) / deviation
@@ -59,7 +58,7 @@ def fit_last_layer(
     def closure() -> Tensor:
         optimizer.zero_grad()
         logits = torch.where(fresh, nn.functional.linear(standard, weight, bias), given)
-        found = measure(logits, targets, weights)
+        found = loss(logits, targets, weights)
         found = found + RIDGE / 2 * weight.square().sum()
         found.backward()
         return found

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from earmark.augment.pipeline import Augmentation
 from earmark.config import require
 from earmark.data.manifest import Manifest
 from earmark.evaluation.metrics import lwlrap
-from earmark.lookup import lookup
 from earmark.models.tagging_net import TaggingNet
 from earmark.training.dataset import loss_weights
-from earmark.training.losses import LOSSES
+from earmark.training.objective import Objective, chosen, chosen_loss
 from earmark.training.sampling import seed_for
+from earmark.training.schedules import OPTIMISERS, SCHEDULES, ParameterSets, Plateau
 from earmark.training.unfreezing import BATCH_NORMS, depth_groups, open_groups, set_batch_norm
 
 
@@ -27,16 +29,27 @@ class OptimConfig:
 
     epochs: passes over the training clips.
     batch_size: clips a step.
-    learning_rate: the peak of the one-cycle schedule.
-    weight_decay: AdamW's, on weight matrices and kernels only.
-    warm_up: share of the steps in which the rate rises, 0 to 1.
+    learning_rate: the highest of the schedule.
+    weight_decay: on weight matrices and kernels only.
+    warm_up: share of the steps in which the rate rises, 0 to 1 (one_cycle, cosine).
     smoothing: label smoothing ε, 0 to 1.
     loss: a name in LOSSES; empty = cross_entropy where each clip has one label, bce otherwise.
     ema_decay: of the running mean of the weights that is scored and shipped, per step; 0 = none.
     patience: epochs without a better inner validation score after which training stops; 0 = never.
     layer_decay: rate of each depth of the network as a share of the one above it (unfreezing.depth_groups); 1 = alike.
     unfreeze_epochs: epochs for the head alone, after which one more depth learns every so many; 0 = all at once.
-    batch_norm: "adapted" to the clips, or "kept" at the statistics that a pretrained network came with.
+    batch_norm: "adapted" to the clips, "kept" at the statistics that a pretrained network came with, or "group": each
+    clip is normalised by itself, which small batches do not disturb.
+    loss_options: of the loss, by name (training/losses.py).
+    noisy_loss, noisy_loss_options: of clips of the noisy subset; empty = as the others.
+    noisy_mask: of noisy clips those are left out that lose more than this share of the batch's largest loss, 0 to 1
+    (published: 0.8); 0 = none.
+    noisy_share: of the noisy subset in each batch, 0 to 1; empty = as it is in the data.
+    balance: how much more often clips of rare classes are heard: 1 = all classes alike, 0 = every clip once an epoch.
+    optimiser, optimiser_options: a name in OPTIMISERS, and what it takes (training/schedules.py).
+    schedule, schedule_options: a name in SCHEDULES, and what it takes.
+    clip_gradient: largest norm of the gradient of all weights; longer ones are shortened to it. 0 = none is.
+    swa_epochs: of the last epochs whose weights are averaged, in place of the running mean; 0 = none.
     """
 
     epochs: int = 60
@@ -51,6 +64,18 @@ class OptimConfig:
     layer_decay: float = 1.0
     unfreeze_epochs: int = 0
     batch_norm: str = "adapted"
+    loss_options: dict[str, str] = field(default_factory=dict)
+    noisy_loss: str = ""
+    noisy_loss_options: dict[str, str] = field(default_factory=dict)
+    noisy_mask: float = 0.0
+    noisy_share: float | None = None
+    balance: float = 0.0
+    optimiser: str = "adamw"
+    optimiser_options: dict[str, str] = field(default_factory=dict)
+    schedule: str = "one_cycle"
+    schedule_options: dict[str, str] = field(default_factory=dict)
+    clip_gradient: float = 0.0
+    swa_epochs: int = 0
 
     def __post_init__(self):
         require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
@@ -65,6 +90,42 @@ class OptimConfig:
         require(self.unfreeze_epochs >= 0, "optim.unfreeze_epochs", self.unfreeze_epochs, "0 or more")
         known = " or ".join(BATCH_NORMS)
         require(self.batch_norm in BATCH_NORMS, "optim.batch_norm", f"'{self.batch_norm}'", known)
+        require(0 <= self.noisy_mask < 1, "optim.noisy_mask", self.noisy_mask, "0 or more and below 1")
+        in_range = self.noisy_share is None or 0 <= self.noisy_share <= 1
+        require(in_range, "optim.noisy_share", self.noisy_share, "0 to 1, or none")
+        require(0 <= self.balance <= 1, "optim.balance", self.balance, "0 to 1")
+        require(self.clip_gradient >= 0, "optim.clip_gradient", self.clip_gradient, "0 or more")
+        require(0 <= self.swa_epochs <= self.epochs, "optim.swa_epochs", self.swa_epochs, "0 to optim.epochs")
+        self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Use what is named once, on nothing, so that a wrong option is said before anything is trained."""
+        nothing = torch.zeros(1, 2)
+        for multi_label in (False, True):
+            self.objective(multi_label)(nothing, nothing, nothing)
+        self.schedule_of(self.optimiser_of([{"params": [nn.Parameter(nothing)], "lr": self.learning_rate}]), 1)
+
+    @property
+    def knows_noisy(self) -> bool:
+        """Whether the loss asks which clips are of the noisy subset."""
+        return bool(self.noisy_loss or self.noisy_mask)
+
+    def objective(self, multi_label: bool) -> Objective:
+        """The loss of a batch."""
+        noisy = None
+        if self.noisy_loss:
+            noisy = chosen_loss(self.noisy_loss, self.noisy_loss_options, multi_label=multi_label, kind="noisy_loss")
+        loss = chosen_loss(self.loss, self.loss_options, multi_label=multi_label)
+        return Objective(loss, noisy, self.noisy_mask)
+
+    def optimiser_of(self, sets: ParameterSets) -> Optimizer:
+        """The optimiser of parameters."""
+        return chosen(OPTIMISERS, self.optimiser, self.optimiser_options, "optimiser")(sets)
+
+    def schedule_of(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+        """The optimiser's rates, step by step; what it has now are the highest."""
+        schedule = chosen(SCHEDULES, self.schedule, self.schedule_options, "schedule")
+        return schedule(optimizer, self.epochs, steps_per_epoch, self.warm_up)
 
 
 class TaggingModule(lightning.LightningModule):
@@ -91,11 +152,13 @@ class TaggingModule(lightning.LightningModule):
         self.groups = depth_groups(net)
         self.config = config
         self.augmentation = augmentation
-        self.loss = lookup(LOSSES, config.loss or ("bce" if multi_label else "cross_entropy"), "loss")
+        self.loss = config.objective(multi_label)
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
         self.validation = validation
         self.generator = torch.Generator()
+        self.highest_rates: list[float] = []  # of each set of parameters
+        self._schedule: LRScheduler | None = None
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def on_train_epoch_start(self) -> None:
@@ -127,6 +190,11 @@ class TaggingModule(lightning.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
         return loss
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Shorten a gradient that is too long (Lightning's own clipping refuses a fused optimiser)."""
+        if self.config.clip_gradient:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip_gradient)
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Keep the windows' logits until all are there."""
         windows, clips = batch
@@ -146,27 +214,23 @@ class TaggingModule(lightning.LightningModule):
         noisy = self.validation.column("subset") == "noisy"
         if not noisy.all():
             known[noisy] = 0  # labels that may be wrong must not choose the epoch where others can
-        self.log("validation_score", lwlrap(self.validation.present(), means.numpy(), known))
+        score = lwlrap(self.validation.present(), means.numpy(), known)
+        self.log("validation_score", score)
+        if isinstance(self._schedule, Plateau):
+            self._schedule.hear(float(score))
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW without decay on biases and norms, slower from depth to depth; the one-cycle schedule, step by step."""
+        """Without decay on biases and norms, slower from depth to depth; the schedule goes step by step."""
         config = self.config
         depths = self.groups if config.layer_decay < 1 else [[p for group in self.groups for p in group]]
         sets = []
         for depth, group in enumerate(depths):
             rate = config.learning_rate * config.layer_decay**depth
             for decay, is_matrix in ((config.weight_decay, True), (0.0, False)):
-                chosen = [p for p in group if (p.ndim > 1) == is_matrix]
-                if chosen:
-                    sets.append({"params": chosen, "weight_decay": decay, "lr": rate})
-        optimizer = torch.optim.AdamW(sets, betas=(0.9, 0.99), fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=[each["lr"] for each in sets],
-            total_steps=config.epochs * self.steps_per_epoch,
-            pct_start=config.warm_up,
-            div_factor=25.0,
-            final_div_factor=100.0,
-            cycle_momentum=False,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+                parameters = [p for p in group if (p.ndim > 1) == is_matrix]
+                if parameters:
+                    sets.append({"params": parameters, "weight_decay": decay, "lr": rate})
+        self.highest_rates = [each["lr"] for each in sets]
+        optimizer = config.optimiser_of(sets)
+        self._schedule = config.schedule_of(optimizer, self.steps_per_epoch)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule, "interval": "step"}}

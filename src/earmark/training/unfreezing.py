@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from earmark.models.tagging_net import TaggingNet
 
 N_GROUPS = 5  # of the backbone; with the head six depths
-BATCH_NORMS = ("adapted", "kept")
+BATCH_NORMS = ("adapted", "kept", "group")
 MIXES = (nn.Linear, nn.Conv1d, nn.Conv2d)  # what holds one of these itself is one block, and not taken apart
 
 Group = list[nn.Parameter]
@@ -75,6 +75,7 @@ def set_batch_norm(net: nn.Module, batch_norm: str) -> None:
     Args:
         batch_norm: "adapted" = statistics of the batch, and their running mean learnt; where the scale is held still
             the statistics are too. "kept" = by the statistics that it came with; scale and offset learn all the same.
+            "group" = there is none (models/norms.py).
     """
     net.train()
     for module in net.modules():
