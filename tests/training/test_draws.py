@@ -22,7 +22,8 @@ def chances(balance: float = 0.0, noisy_share: float | None = None, targets=TARG
 
 def batches(given: np.ndarray | None, batch_size: int = 10) -> TrainingBatches:
     waveforms = [np.full(4, clip, np.float32) for clip in range(100)]
-    return TrainingBatches(waveforms, TARGETS, KNOWN, Framing(8000, 4, 2, "zeros"), batch_size, 0, chances=given, noisy=NOISY)
+    drawn = {"chances": given, "noisy": NOISY}
+    return TrainingBatches(waveforms, TARGETS, KNOWN, Framing(8000, 4, 2, "zeros"), batch_size, 0, **drawn)
 
 
 def heard(made: TrainingBatches, epoch: int) -> np.ndarray:
