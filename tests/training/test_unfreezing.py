@@ -63,11 +63,11 @@ def net(request):
     return build(request.param, WIDE, 3, SMALL.get(request.param))
 
 
-def test_every_weight_is_in_one_depth_and_the_head_in_the_first(net):
+def test_every_weight_is_in_one_depth_and_the_heads_in_the_first(net):
     groups = depth_groups(net)
     every = [parameter for group in groups for parameter in group]
     assert len(every) == len(set(every)) == len(list(net.parameters()))
-    assert set(groups[0]) == set(net.head.parameters())
+    assert set(groups[0]) == {*net.head.parameters(), *net.auxiliary.parameters()}
     assert 4 <= len(groups) - 1 <= N_GROUPS
 
 
