@@ -95,9 +95,8 @@ def test_each_leak_says_what_it_is_and_names_the_network_once(old, tmp_path):
     manifest = new_data(tmp_path / "new")
     shutil.copy(tmp_path / "old" / "3.wav", tmp_path / "new" / "10.wav")
     audio.write(tmp_path / "new" / "12.wav", 0.5 * melody(2)[RATE // 3 :], RATE)
-    same = Manifest.build(
-        tmp_path / "old", ["0.wav", "1.wav", "3.wav"], labels(3), starts=[0, 1, 0], ends=[None, 3, None], folds=[0, 0, 1]
-    )
+    regions = {"starts": [0, 1, 0], "ends": [None, 3, None]}
+    same = Manifest.build(tmp_path / "old", ["0.wav", "1.wav", "3.wav"], labels(3), folds=[0, 0, 1], **regions)
     said = sorted(str(leak) for leak in [*audited(old.folder, manifest), *audited(old.folder, same)])
     where = f"({old.folder})"
     assert said == [

@@ -28,6 +28,12 @@ Head = Annotated[
 Finetune = Annotated[
     bool, typer.Option("--finetune", help="With --on: train the network itself, beside a head on it as it is.")
 ]
+FromScratch = Annotated[
+    bool,
+    typer.Option(
+        "--or-from-scratch", help="With --on: where that network cannot be had, train the default one, and say so."
+    ),
+]
 Start = Annotated[
     str | None,
     typer.Option(
@@ -49,6 +55,7 @@ def train(
     head: Head = None,
     finetune: Finetune = False,
     start: Start = None,
+    or_from_scratch: FromScratch = False,
     seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
     recipe: options.Recipe = None,
     setting: options.Settings = None,
@@ -79,11 +86,23 @@ def train(
 
       earmark train sounds/ --fraction 0.05 --out runs/quick
     """
+    from earmark.flows.first_look import look
+
+    short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start, or_from_scratch)}
+    settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    stands_on = on or start
+    look(
+        data,
+        recipe,
+        settings,
+        [stands_on] if stands_on else [],
+        head,
+        finetuned=finetune or bool(start),
+        or_from_scratch=or_from_scratch,
+    )
     from earmark.flows.train import train as run_training
 
     show_log()
-    short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start)}
-    settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
     trained = run_training(
         data,
         out,
@@ -96,12 +115,15 @@ def train(
         recipe=recipe,
         settings=settings,
         allow_leak=allow_leak,
+        or_from_scratch=or_from_scratch,
         progress=not as_json,
     )
     show_trained(trained, as_json)
 
 
-def _backbone(model: str | None, on: str | None, head: str | None, finetune: bool, start: str | None) -> dict[str, str]:
+def _backbone(
+    model: str | None, on: str | None, head: str | None, finetune: bool, start: str | None, or_from_scratch: bool
+) -> dict[str, str]:
     """The settings that --on, --head, --finetune and --from stand for.
 
     Raises:
@@ -115,6 +137,8 @@ def _backbone(model: str | None, on: str | None, head: str | None, finetune: boo
         raise ConfigError("--model is trained from the waveform. With --on choose a --head, or --finetune.")
     if head is not None and (finetune or start is not None):
         raise ConfigError("--head is for the network as it is, --finetune and --from train it. Give one of them.")
+    if or_from_scratch and on is None:
+        raise ConfigError("--or-from-scratch: is for a network of --on that cannot be had. Give --on, or leave it out.")
     if on is None and start is None:
         if head is not None or finetune:
             raise ConfigError(f"--{'finetune' if finetune else 'head'} needs --on NAME. `earmark models` lists them.")
