@@ -30,6 +30,10 @@ class TaggerFileError(EarmarkError):
     """A tagger file is damaged, of a newer format, or does not agree with itself."""
 
 
+class NotHereError(TaggerFileError):
+    """A published tagger has not been brought to this machine yet."""
+
+
 class RunError(EarmarkError):
     """A run folder is missing, incomplete, or belongs to other data or settings."""
 

@@ -40,8 +40,13 @@ def lookup(table: Mapping[str, str], name: str, kind: str) -> Any:
     Raises:
         ConfigError: the name is not in the table.
     """
+    require_name(table, name, kind)
+    return load(table[name])
+
+
+def require_name(table: Iterable[str], name: str, kind: str) -> None:
+    """Refuse a name that a table does not hold, without loading anything; arguments and errors as in `lookup`."""
     if name not in table:
         raise ConfigError(
             f"'{name}' is not a {kind}{did_you_mean(name, table)}. Known: {', '.join(sorted(table))}."
         )
-    return load(table[name])

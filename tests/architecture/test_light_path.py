@@ -100,6 +100,22 @@ def test_the_first_line_of_the_api_works_without_anything_heavy(python, toy):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("train", "nowhere", "--on", "toy.tagger.onnx"), "nowhere: does not exist. Pass a folder"),
+        (("train", ".", "--on", "mn04"), "mn04: is neither a file nor a pretrained tagger (did you mean 'mn04_as'?)"),
+        (("ladder", ".", "--on", "mn04"), "mn04: is neither a file nor a pretrained tagger"),
+        (("few-shot", ".", "--head", "knnn"), "'knnn' is not a head (did you mean 'knn'?)"),
+    ],
+)
+def test_what_is_plainly_wrong_is_said_before_torch_is_imported(earmark, toy, arguments, expected):
+    done = earmark(*arguments, blocked=("torch", "lightning", "sklearn", "scipy", "onnx", "lightgbm"))
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("missing", "arguments", "expected"),
     [
         ("torch", ("train", "sounds"), "torch is needed to train. pip install 'earmark[train]'"),

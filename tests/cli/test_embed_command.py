@@ -209,6 +209,18 @@ def test_what_another_tagger_embedded_is_refused(run, sounds, tmp_path):
     assert "and the query by forest" in done.stderr
 
 
+def test_a_file_of_clips_is_not_searched_for_windows_nor_the_other_way_round(run, sounds, tmp_path):
+    write_tone(tmp_path / "sounds" / "long.wav", 500, seconds=3.0)
+    assert run("embed", TAGGER, "sounds", "--out", "clips.npz").returncode == 0
+    assert run("embed", TAGGER, "sounds", "--timeline", "--out", "windows.csv").returncode == 0
+    done = run("similar", TAGGER, "sounds/200.wav", "--in", "clips.npz", "--timeline")
+    assert "clips.npz: has a row per clip, and --timeline looks for windows. Leave it out, or write" in done.stderr
+    done = run("similar", TAGGER, "sounds/200.wav", "--in", "windows.csv")
+    assert "windows.csv: has a row per window, and a row per clip is looked for. Add --timeline, or" in done.stderr
+    done = run("similar", TAGGER, "sounds/200.wav", "--in", "windows.csv", "--timeline", "--top", "1")
+    assert "sounds/210.wav" in done.stdout, done.stderr
+
+
 def test_an_index_beside_the_file_finds_the_same(run, sounds, tmp_path):
     pytest.importorskip("faiss")
     assert run("embed", TAGGER, "sounds", "--out", "made.npz").returncode == 0

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from earmark.cli import console
 from earmark.cli import models as commands
-from earmark.errors import ConfigError
+from earmark.errors import ConfigError, TaggerFileError
 from earmark.flows import pretrained
 from earmark.models.pretrained.weights import WEIGHTS
 from earmark.tagger import load_tagger
@@ -211,6 +211,10 @@ def test_a_check_is_told_written_down_and_listed(earmark, tmp_path):
     np.savez(tmp_path / "r.npz", **sounds, **{f"{number}/scores": row for number, row in enumerate(scores)})
     with pytest.raises(ConfigError, match="has not been held against the original's numbers here"):
         earmark("check", "yamnet")
+    with pytest.raises(TaggerFileError, match=r"yamnett: is neither a file nor .* \(did you mean 'yamnet'\?\)"):
+        earmark("check", "yamnett")
+    with pytest.raises(TaggerFileError, match="mn04_as: is not on this machine yet"):
+        earmark("check", "mn04_as")
     first = earmark("check", "yamnet", "--reference", str(tmp_path / "r.npz"))
     assert first.startswith("yamnet: agrees with r.npz on 2 windows; largest difference ")
     assert first.rstrip().endswith(f"in scores ({date.today().isoformat()})")

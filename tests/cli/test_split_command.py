@@ -112,7 +112,7 @@ def test_the_audit_lists_leaks_and_exits_1(run, folder, tmp_path):
     manifest.with_folds(folds).write(out)
     code, shown = run(out, "--audit")
     assert code == 1
-    assert "content: the same sound on several sides (1 times)" in shown
+    assert "content: copies of one file on several sides (1 times)" in shown
     assert "1 leaks." in shown
     code, shown = run(out, "--audit", "--json")
     assert code == 1

@@ -32,12 +32,13 @@ def example(seed=0, n_clips=40, n_classes=5, ties=True):
 
 
 def slow_area(items, kind):
-    """Average precision or AUC of a list of (target, score, weight)."""
+    """Average precision or AUC of a list of (target, score, weight); "labels": average precision of a clip's labels,
+    which may be all there are."""
     items = [item for item in items if item[2] > 0]
     positives = [item for item in items if item[0]]
     negatives = [item for item in items if not item[0]]
     total = sum(w for _, _, w in positives)
-    if not positives or (kind == "auc" and not negatives):
+    if not positives or (kind != "labels" and not negatives):
         return float("nan")
     if kind == "auc":
         wins = 0.0
@@ -73,7 +74,7 @@ def slow_lwlrap(targets, scores, weights):
         items = list(zip(*row, strict=True))
         mine = sum(w for t, _, w in items if t)
         if mine:
-            total += mine * slow_area(items, "ap")
+            total += mine * slow_area(items, "labels")
             weight += mine
     return total / weight if weight else float("nan")
 

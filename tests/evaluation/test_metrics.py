@@ -117,7 +117,7 @@ def test_a_tie_for_the_first_place_is_a_miss_in_accuracy_recall_and_precision():
 def test_classes_that_none_or_all_clips_have_are_nan_where_there_is_nothing_to_rank():
     targets = np.array([[0, 1, 1], [0, 1, 0]])
     scores = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
-    assert np.isnan(metrics.average_precision_per_class(targets, scores)).tolist() == [True, False, False]
+    assert np.isnan(metrics.average_precision_per_class(targets, scores)).tolist() == [True, True, False]
     assert np.isnan(metrics.lwlrap_per_class(targets, scores)).tolist() == [True, False, False]
     assert np.isnan(metrics.roc_auc_per_class(targets, scores)).tolist() == [True, True, False]
     assert metrics.map_macro(targets, scores) == 1.0

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from earmark.errors import EarmarkError, RunError
 from earmark.evaluation import Scorecard, evaluate, make_scorecard, metrics, paired_difference
@@ -123,6 +124,26 @@ def test_a_class_without_clips_is_null_in_the_file_and_said(tmp_path):
     assert np.isnan(Scorecard.load(path).models["forest"].per_class["雨"]["lwlrap"])
     assert "1 of 4 classes have no clip and do not count: 雨." in found.notes()
     assert any(note.startswith("Too few groups: 13 recordings") for note in found.notes())
+
+
+def test_a_class_that_is_a_fold_of_its_own_adds_no_perfect_average_precision():
+    targets = np.repeat(np.eye(3), 8, axis=0)
+    folds = np.where(np.arange(24) < 8, 0, 1 + np.arange(24) % 2)
+    scores = np.random.default_rng(0).random(targets.shape)
+    scores[:8, 0] = 0.0  # never learned, never named
+    found = make_scorecard(
+        targets, {"forest": scores}, labels=LABELS[:3], groups=None, folds=folds, multi_label=False, n_resamples=20
+    )
+    model = found.models["forest"]
+    parts = [
+        [average_precision_score(targets[folds == fold, label], scores[folds == fold, label]) for fold in (1, 2)]
+        for label in (1, 2)
+    ]
+    assert model.metrics["map_macro"].value == pytest.approx(np.mean(parts))
+    assert model.per_class[LABELS[0]]["recall"] == 0.0
+    assert np.isnan(model.folds[0]["map_macro"])
+    said = f"1 of 3 classes have no mAP and no ROC-AUC, all clips scored together have them: {LABELS[0]}."
+    assert said in found.notes()
 
 
 def test_unknown_labels_do_not_count():

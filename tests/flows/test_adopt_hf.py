@@ -142,6 +142,15 @@ def test_what_a_name_was_adopted_from_is_known(adopted, wave, spectrogram):
     assert adopted_hf("neither") is adopted_hf("runs/birds") is None
 
 
+def test_what_fine_tuning_will_need_is_said(spectrogram, caplog, monkeypatch):
+    monkeypatch.setattr(flow, "trace", lambda *_: None)
+    monkeypatch.setattr(flow, "write_tagger", lambda *_: None)
+    with caplog.at_level("INFO", "earmark"):
+        adopt_hf(spectrogram, "patches")
+    folder = spectrogram.removeprefix("hf:")
+    assert f"patches: its file embeds alone; to fine-tune it, leave {folder} where it is" in caplog.text
+
+
 def test_a_name_that_is_taken_is_kept_unless_it_is_the_same_or_told_to_go(adopted, spectrogram, wave, monkeypatch):
     written = []
     monkeypatch.setattr(flow, "trace", lambda *_: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from earmark.data.seen import seen, sketch
 from earmark.errors import ConfigError, TaggerFileError
 from earmark.export.graph import export_tagger, open_graph
 from earmark.flows import backbones
-from earmark.flows.backbones import find_backbone
+from earmark.flows.backbones import find_backbone, usual_backbone
 from earmark.flows.run_config import BackboneConfig
 from earmark.models.frontend import FrontendConfig
 from earmark.models.pretrained.networks import build_pretrained
 from earmark.models.tagging_net import build
+from earmark.tagger.home import converted
 from earmark.tagger.metadata import TaggerMetadata
 
 RATE, SECONDS = 8000, 0.5
@@ -102,6 +104,21 @@ def test_a_pretrained_network_is_exported_once_for_other_patches_and_gives_its_d
     np.testing.assert_allclose(found[0, :, :384], expected, atol=1e-3)
     monkeypatch.setattr(backbones, "find_start", lambda on: pytest.fail("exported again"))
     backbone.graph(32000)
+
+
+def test_the_usual_one_is_the_best_small_one_that_is_verified(home, small, caplog):
+    assert usual_backbone() == []
+    converted("birds").parent.mkdir(parents=True)
+    shutil.copy(small[0], converted("birds"))
+    assert usual_backbone() == ["birds"]
+    assert caplog.text == ""
+    for name in ("mn10_as", "yamnet", "mn40_as"):  # of which one is verified
+        shutil.copy(small[0], converted(name))
+    with caplog.at_level("INFO", "earmark"):
+        assert usual_backbone() == ["yamnet"]
+    assert caplog.messages[0].startswith("on yamnet; --on NAME takes others that are here: ")
+    shutil.copy(small[0], converted("mn04_as"))
+    assert usual_backbone() == ["mn04_as"]
 
 
 def test_a_file_that_is_named_like_a_published_network_is_itself(home, tmp_path):

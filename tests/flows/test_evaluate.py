@@ -39,6 +39,14 @@ def test_a_tagger_is_scored_on_what_it_never_saw(forest, unseen):
     np.testing.assert_array_equal(found.predictions.scores, again.scores)
 
 
+def test_what_a_narrow_band_takes_from_the_scores_is_said_once(forest, unseen, sound_of, caplog):
+    for number in (100, 101):
+        audio.write(unseen / "low" / f"{number}.wav", sound_of("low", number), 4000)
+    evaluate(forest, unseen)
+    [said] = [record.message for record in caplog.records if "Hz recording" in record.message]
+    assert said.startswith(f"2 recordings, such as {unseen}/low/100.wav: 4000 Hz recording, tagger hears up to 4000 Hz")
+
+
 def test_labels_are_matched_by_name_not_by_place(forest, unseen):
     shutil.rmtree(unseen / "high")
     found = evaluate(forest, unseen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +19,7 @@ from earmark.errors import ConfigError, ManifestError, TaggerFileError
 from earmark.evaluation.blend import blend, pick_members
 from earmark.evaluation.metrics import accuracy
 from earmark.flows.experiment import Experiment
-from earmark.flows.ladder import Climbed, climb, that_fit
+from earmark.flows.ladder import Climbed, climb, that_fit, try_out
 from earmark.flows.ladder import ladder as run_ladder
 from earmark.flows.ladder_costs import Estimate
 from earmark.flows.ladder_insight import insight
@@ -175,23 +176,46 @@ def test_a_long_rung_is_tried_and_left_out_with_its_estimate(ladder, folders, tm
     assert found["prior"].cost and found["prior"].estimate_seconds < 60
     assert found["tiny_cnn"].cost is None
     assert found["tiny_cnn"].estimate_seconds > 120
-    assert found["tiny_cnn"].reason == "Left out: beside quicker rungs it does not fit into the budget of 2.0 min."
+    assert found["tiny_cnn"].reason.startswith("Left out: beside quicker rungs, ")
+    assert found["tiny_cnn"].reason.endswith(" of the budget of 2.0 min would be left for it.")
     assert not (tmp_path / "tones" / "tiny_cnn").exists()
+    assert not (tmp_path / "tones" / "trial" / "fold_0").exists()  # of few clips the prior's own fold was its trial
     assert "Left out: beside quicker rungs" in done.page.read_text(encoding="utf-8")
 
 
-def test_rungs_are_tried_in_any_order(ladder, folders, tmp_path):
-    done = ladder(folders, tmp_path / "tones", rungs=("tiny_cnn", "prior"), budget="10m")
+def test_what_surely_fits_is_not_tried_in_whatever_order(ladder, folders, tmp_path):
+    done = ladder(folders, tmp_path / "tones", rungs=("tiny_cnn", "prior"), budget="30m")
     assert [rung.name for rung in done.ladder.climbed] == ["tiny_cnn", "prior"]
+    assert not (tmp_path / "tones" / "trial").exists()
+
+
+def test_of_many_clips_classifiers_are_tried_on_a_few(ladder, folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("earmark.flows.ladder_costs.TRIAL_CLIPS", 7)
+    done = ladder(folders, tmp_path / "tones", rungs=("prior", "tiny_cnn"), budget="30m")
+    assert [rung.name for rung in done.ladder.climbed] == ["prior", "tiny_cnn"]
+    assert (tmp_path / "tones" / "trial" / "fold_0" / "prior").is_dir()
+
+
+def test_no_trial_begins_when_the_time_is_up(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(Stage, "try_out", lambda *_: pytest.fail("there is no time"))
+    stage = Stage(tmp_path, prepared.manifest, prepared.cache, False)
+    planned = candidates(prepared.config, (), ("tiny_cnn", "prior"))
+    assert try_out(stage, planned, prepared.config, time.monotonic()) == ({}, ["prior", "tiny_cnn"])
 
 
 def test_a_budget_that_nothing_fits_into_is_refused(prepared):
     planned = candidates(prepared.config, (), ("prior", "knn"))
     estimates = {"prior": Estimate("", 50, 10), "knn": Estimate("", 50, 20)}
-    assert [each.name for each in that_fit(planned, estimates, 100.0, spent=30.0)] == ["prior"]
+    chosen, reasons = that_fit(planned, estimates, (), 100.0, spent=30.0)
+    assert [each.name for each in chosen] == ["prior"]
+    assert reasons == {"knn": "Left out: beside quicker rungs, 10 s of the budget of 1.7 min would be left for it."}
+    chosen, reasons = that_fit(planned, {"prior": estimates["prior"]}, ["knn"], 100.0, spent=30.0)
+    assert reasons == {"knn": "Left out, and not tried: those tried before it take up the budget of 1.7 min."}
     says = r"--budget: 60 s of 100 s went .* the quickest rung, prior, takes about 60 s\. Give more"
     with pytest.raises(ConfigError, match=says.replace("100 s", "1.7 min")):
-        that_fit(planned, estimates, 100.0, spent=60.0)
+        that_fit(planned, estimates, (), 100.0, spent=60.0)
+    with pytest.raises(ConfigError, match="2.0 min of 1.7 min went into reading and trying. Give more, or"):
+        that_fit(planned, {}, ["prior", "knn"], 100.0, spent=120.0)
 
 
 def test_a_rung_that_the_data_is_too_large_for_is_left_out_with_its_reason(monkeypatch):

@@ -161,11 +161,11 @@ def test_given_folds_that_leak_stop_the_run_and_nothing_is_made(train, leaking, 
 def test_a_leak_that_is_allowed_is_said_wherever_the_score_stands(train, leaking, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "earmark"):
         trained = train(leaking, tmp_path / "run", FOREST, allow_leak=True)
-    said = "Leak: the same sound on several sides"
+    said = "Leak: copies of one file on several sides"
     assert said in trained.run.card.read_text(encoding="utf-8")
     assert any(note.startswith(said) for note in trained.scorecard.notes())
     assert said in trained.run.report.read_text(encoding="utf-8")
-    assert "leak: the same sound on several sides" in caplog.text
+    assert "leak: copies of one file on several sides" in caplog.text
     assert read_manifest(trained.run.manifest).folds.tolist() == [0, 1, 0, 1, 0] * 3
 
 
@@ -179,7 +179,7 @@ def test_folds_of_a_public_data_set_are_kept_although_they_leak(train, copies, w
     with caplog.at_level(logging.WARNING, "earmark"):
         trained = train(table, tmp_path / "run", FOREST)
     assert trained.scorecard.has_leaks
-    assert "leak: the same sound on several sides" in caplog.text
+    assert "leak: copies of one file on several sides" in caplog.text
 
 
 def test_an_inner_split_that_cannot_be_made_stops_before_training(folders, settings, tmp_path):

@@ -91,8 +91,18 @@ def test_sounds_of_another_length_are_passed_over(home, tmp_path):
 def test_a_file_that_is_no_reference_is_refused(home, tmp_path):
     for content in (b"", b"<!doctype html>", b"PK\x03\x04cut"):
         (tmp_path / "page.npz").write_bytes(content)
-        with pytest.raises(ConfigError, match=r"page\.npz: cannot be read as a reference"):
+        with pytest.raises(ConfigError, match=r"page\.npz: is no \.npz file. A reference holds what the original code"):
             check("many", tmp_path / "page.npz")
+    shutil.copy(VECTORS / "short.wav", tmp_path)
+    with pytest.raises(ConfigError, match=r"short\.wav: is a sound, and no reference. A reference holds"):
+        check("many", tmp_path / "short.wav")
+    with pytest.raises(ConfigError, match=r"none\.npz: there is no such file"):
+        check("many", tmp_path / "none.npz")
+    damaged = bytearray(reference(tmp_path / "r.npz", "many").read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    (tmp_path / "r.npz").write_bytes(damaged)
+    with pytest.raises(ConfigError, match=r"r\.npz: cannot be read as a reference"):
+        check("many", tmp_path / "r.npz")
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     with pytest.raises(ConfigError, match=r"has no sounds \(arrays weights\)"):
         check("many", tmp_path / "other.npz")

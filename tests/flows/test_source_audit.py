@@ -16,7 +16,7 @@ from earmark.data.manifest import Manifest
 from earmark.data.seen import sketch
 from earmark.errors import ManifestError, TaggerFileError
 from earmark.flows.run_config import FINETUNED, BackboneConfig, RunConfig
-from earmark.flows.source_audit import audit_all, audit_source, refuse_seen
+from earmark.flows.source_audit import UNNAMED, audit_all, audit_source, refuse_seen
 from earmark.flows.split import listen
 from earmark.run import Run, write_text
 from earmark.tagger.home import converted
@@ -85,9 +85,28 @@ def test_a_copy_under_another_name_is_found_and_stops(old, tmp_path):
     [leak] = leaks = audited(old.folder, manifest)
     assert leak.kind == "content"
     assert leak.sides == (str(old.folder), "fold 0")
-    assert leak.clip_ids == (f"{old.folder}: 3.wav", "10.wav")
+    assert leak.clip_ids == ("3.wav", "10.wav")
     with pytest.raises(ManifestError, match=r"was trained on sounds that are held out here \(1 leaks\)"):
         refuse_seen(leaks, str(old.folder))
+
+
+def test_each_leak_says_what_it_is_and_names_the_network_once(old, tmp_path):
+    """The very file, a region of it, a copy, a recording: as a user reads it."""
+    manifest = new_data(tmp_path / "new")
+    shutil.copy(tmp_path / "old" / "3.wav", tmp_path / "new" / "10.wav")
+    audio.write(tmp_path / "new" / "12.wav", 0.5 * melody(2)[RATE // 3 :], RATE)
+    regions = {"starts": [0, 1, 0], "ends": [None, 3, None]}
+    same = Manifest.build(tmp_path / "old", ["0.wav", "1.wav", "3.wav"], labels(3), folds=[0, 0, 1], **regions)
+    said = sorted(str(leak) for leak in [*audited(old.folder, manifest), *audited(old.folder, same)])
+    where = f"({old.folder})"
+    assert said == [
+        f"copies of one file on several sides ('{tmp_path}/old/3.wav'): 3.wav {where}, 10.wav (fold 0)",
+        f"one file on several sides ('{tmp_path}/old/0.wav'): 0.wav {where}, 0.wav (fold 0)",
+        f"one file on several sides ('{tmp_path}/old/3.wav'): 3.wav {where}, 3.wav (fold 1)",
+        f"one recording, encoded or cut differently, on several sides ('{tmp_path}/old/2.wav'): "
+        f"2.wav {where}, 12.wav (fold 0)",
+        f"overlapping regions of one file on several sides ('{tmp_path}/old/1.wav'): 1.wav {where}, 1.wav#1-3 (fold 0)",
+    ]
 
 
 def test_what_is_only_trained_on_here_may_be_known(old, tmp_path):
@@ -190,7 +209,7 @@ def test_a_tagger_file_alone_knows_its_clips_by_digest(old, tmp_path, monkeypatc
     theirs = Manifest.build(tmp_path / "old", [f"{number}.wav" for number in range(6)], labels(6))
     tagger = tagger_at(tmp_path / "alone" / "known.tagger.onnx", theirs, monkeypatch)
     [leak] = audited(tagger, manifest)
-    assert (leak.kind, leak.clip_ids, leak.sides) == ("content", (str(tagger), "10.wav"), (str(tagger), "fold 0"))
+    assert (leak.kind, leak.clip_ids, leak.sides) == ("content", (UNNAMED, "10.wav"), (str(tagger), "fold 0"))
 
 
 def test_a_tagger_beside_its_run_is_that_run(old, tmp_path, monkeypatch):
@@ -217,7 +236,7 @@ def test_a_tagger_file_in_a_runs_folder_that_is_not_the_runs_is_known_by_digest(
     others = Manifest.build(tmp_path / "new", ["12.wav"], [("a",)])
     tagger = tagger_at(old.folder / "guest.tagger.onnx", others, monkeypatch)
     [leak] = audited(tagger, manifest)
-    assert leak.clip_ids == (str(tagger), "12.wav")
+    assert leak.clip_ids == (UNNAMED, "12.wav")
 
 
 def test_a_name_in_the_home_folder_goes_before_a_runs_folder(old, tmp_path, monkeypatch):
@@ -226,10 +245,10 @@ def test_a_name_in_the_home_folder_goes_before_a_runs_folder(old, tmp_path, monk
     monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(old.folder.parent)
     [leak] = audited("before", manifest)
-    assert leak.clip_ids == ("before: 3.wav", "10.wav")
+    assert leak.clip_ids == ("3.wav", "10.wav")
     tagger_at(converted("before"), Manifest.build(tmp_path / "new", ["12.wav"], [("a",)]), monkeypatch)
     [leak] = audited("before", manifest)
-    assert leak.clip_ids == ("before", "12.wav")
+    assert leak.clip_ids == (UNNAMED, "12.wav")
 
 
 def test_a_home_tagger_that_is_a_link_to_a_runs_is_that_run(old, tmp_path, monkeypatch):

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 
 from earmark import audio
+from earmark.audio.cache import Cache
 from earmark.data import Manifest, read_manifest
 from earmark.data.fingerprint import fingerprint
 from earmark.data.fraction import take_fraction
 from earmark.data.lock import lock_path, read_lock, verify
 from earmark.data.matches import SURE, find_matches
 from earmark.errors import ConfigError, ManifestError
+from earmark.flows.classifier_folds import inner_parts
+from earmark.flows.prepare import deal
+from earmark.flows.run_config import RunConfig
 from earmark.flows.split import Grouping, Shares, audit, listen, split
 
 RATE = 16000
@@ -53,6 +57,22 @@ def test_copies_are_found_across_folds_by_content_and_by_fingerprint(sounds):
         ("recording", ("0.wav", "4.wav")),
     ]
     assert audit(make(sounds, folds=[0, 1, 0, 1, 0, 1, 0, 1])).leaks == []
+
+
+@pytest.mark.parametrize("given", [{"splits": ["train"] * 6 + ["validation"] * 2}, {"folds": [0, 1, 2, 1, 0, 1, 2, 2]}])
+def test_training_groups_copies_encoded_anew_whoever_drew_the_folds(sounds, tmp_path, given):
+    """So they do not straddle what is drawn within the training side, to choose a head or an epoch by."""
+    dealt, *_ = deal(make(sounds, **given), RunConfig(), Cache(tmp_path), False)
+    training = dealt.select(np.flatnonzero(dealt.folds != 0)) if "splits" in given else dealt
+    groups = dict(zip(training.table["path"], training.groups, strict=True))
+    assert groups["0.wav"] == groups["4.wav"]
+    assert groups["1.wav"] == groups["5.wav"]
+    assert len(set(training.groups)) == len(training) - 2
+    if "splits" in given:
+        parts = dict(zip(training.table["path"], inner_parts(training, 0), strict=True))
+        assert parts["0.wav"] == parts["4.wav"]
+    with pytest.raises(ManifestError, match="one recording, encoded or cut differently"):
+        deal(make(sounds, folds=[0, 1, 0, 1, 1, 1, 0, 0]), RunConfig(), Cache(tmp_path), False)
 
 
 def test_nothing_can_straddle_one_side(sounds):

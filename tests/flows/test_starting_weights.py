@@ -153,6 +153,8 @@ def test_without_a_network_on_all_clips_the_first_finished_fold_serves(copy):
         path.unlink()
     with pytest.raises(RunError, match="no network of it is finished"):
         starting_net(finetuning(copy.folder, config), LABELS)
+    with pytest.raises(RunError, match="no network of it is finished"):
+        find_start(str(copy.folder)).locate()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from earmark.audio.cache import Cache
 from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
-from earmark.errors import ConfigError
+from earmark.errors import ConfigError, NotHereError, TaggerFileError
 from earmark.evaluation import Scorecard
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, inner_parts
 from earmark.flows.experiment import Experiment
@@ -94,6 +94,27 @@ def test_a_backbone_keeps_its_rate(train, trained, folders, tmp_path):
 def test_a_model_of_the_hub_is_adopted_before_anything_stands_on_it(train, folders, tmp_path):
     with pytest.raises(ConfigError, match="has to be adopted once: `earmark models get hf:a/b --name"):
         train(folders, tmp_path / "run", "model=knn", "backbone.on=hf:a/b")
+
+
+def test_only_when_told_to_is_the_default_network_trained_instead(train, folders, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "home"))
+    on = ("model=logistic", "backbone.on=mn04_as")
+    with pytest.raises(NotHereError, match="mn04_as: is not on this machine yet"):
+        train(folders, tmp_path / "run", *on)
+    with pytest.raises(TaggerFileError, match="mn04: is neither a file nor a pretrained tagger"):
+        train(folders, tmp_path / "run", "model=logistic", "backbone.on=mn04", or_from_scratch=True)
+    found = train(folders, tmp_path / "run", *on, or_from_scratch=True)
+    assert (found.model, found.run.tagger.is_file()) == ("se_cnn", True)
+    said = "FROM SCRATCH, as --or-from-scratch says, for the network to stand on cannot be had: mn04_as: is not on"
+    assert said in caplog.text
+    for page in (found.run.card, found.run.report):
+        assert said.partition(", for")[0] in page.read_text(encoding="utf-8")
+
+
+def test_what_fine_tuning_needs_beside_the_weights_is_said(train, folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("EARMARK_HOME", str(tmp_path / "home"))
+    with pytest.raises(NotHereError, match="Fine-tuning needs it for the head that it is held against"):
+        train(folders, tmp_path / "run", "model=finetuned", "backbone.on=mn04_as")
 
 
 @pytest.fixture(scope="module")

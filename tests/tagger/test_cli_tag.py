@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import soundfile
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "docs" / "tagger-file"
@@ -62,6 +63,18 @@ def test_json_lines_of_a_timeline_go_to_a_file(run, tmp_path):
     assert len(lines) == 8
     assert lines[1]["start"] == 0.25
     assert set(lines[0]["scores"]) == {"tone, low", "tone, high", "noise"}
+
+
+def test_one_warning_of_many_recordings_is_said_once_and_stands_in_every_row(run, tmp_path):
+    sound, rate = soundfile.read(VECTORS / "long.wav", dtype="float32")
+    for number in range(7):
+        soundfile.write(tmp_path / f"{number}.wav", sound, rate // 2)
+    done = run(*(f"{number}.wav" for number in range(7)), "--json")
+    said = b"7 recordings, such as 0.wav: 4000 Hz recording, tagger hears up to 4000 Hz: nothing above 2000 Hz is there"
+    assert done.stderr.startswith(said)
+    assert done.stderr.count(b"Hz recording") == 1
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(row["warnings"][0].startswith("4000 Hz recording") for row in rows)
 
 
 def test_failures_are_rows_beside_out_and_exit_code_1(run, tmp_path):

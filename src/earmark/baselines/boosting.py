@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 import torch
 
-from earmark.baselines.chain import Chain, squash
 from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import choose, compete, log_loss
 from earmark.baselines.linear_solver import base_logits
+from earmark.baselines.scores import append_squash, squash
 from earmark.baselines.trees import Tree, append_trees
+from earmark.export.backbone import Nodes
 
 ROUNDS = (10, 20, 40, 70, 100)  # of one tree per class
 MAX_TREES = 5000  # of all classes together: a minute's work on a few thousand windows
@@ -56,9 +57,10 @@ class BoostedTrees:
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """The same as nodes."""
-        chain = Chain(self.source)
-        append_trees(chain, _trees_of(self.booster, len(self.base)), len(self.base), self.base)
-        return chain.end(self.multi_label)
+        nodes = Nodes("head_")
+        logits = append_trees(nodes, self.source, _trees_of(self.booster, len(self.base)), len(self.base), self.base)
+        append_squash(nodes, logits, self.multi_label)
+        return nodes.nodes, nodes.constants
 
 
 def fit_boosting(examples: Examples, *, seed: int) -> BoostedTrees:

@@ -11,11 +11,12 @@ import onnx
 from scipy.optimize import minimize
 
 from earmark.baselines import linear_solver as solver
-from earmark.baselines.chain import Chain, squash
 from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import choose, clip_score, log_loss
 from earmark.baselines.linear_solver import Affine, base_logits, labels_of
+from earmark.baselines.scores import append_squash, squash
 from earmark.baselines.standardise import Standardisation, standardisation
+from earmark.export.backbone import Nodes
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # strongest first
 DEFAULT_PENALTY = 0.01
@@ -49,10 +50,11 @@ class LinearClassifier:
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """The same as nodes."""
-        chain = Chain(self.source)
-        self.standard.append_to(chain)
-        chain.add("Gemm", self.weight, self.bias)
-        return chain.end(self.multi_label)
+        nodes = Nodes("head_")
+        standard = self.standard.append_to(nodes, self.source)
+        logits = nodes("Gemm", standard, nodes.constant(self.weight), nodes.constant(self.bias))
+        append_squash(nodes, logits, self.multi_label)
+        return nodes.nodes, nodes.constants
 
 
 def fit_prior(examples: Examples, *, seed: int) -> LinearClassifier:

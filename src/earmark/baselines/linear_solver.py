@@ -27,15 +27,17 @@ class Labels:
     """What the examples say of each class, (rows, classes) float32, all over the sum of the clips' weights.
 
     positive, negative: how much speaks for and against the class. competing: the classes in the row's softmax.
+    n_clips: of all the examples.
     """
 
     positive: np.ndarray
     negative: np.ndarray
     competing: np.ndarray
+    n_clips: int
 
     def select(self, rows: np.ndarray | slice) -> Labels:
         """Some rows, by position."""
-        return Labels(self.positive[rows], self.negative[rows], self.competing[rows])
+        return Labels(self.positive[rows], self.negative[rows], self.competing[rows], self.n_clips)
 
     def shares(self) -> np.ndarray:
         """(classes,) float64, how likely each class is before anything is heard, in (0, 1).
@@ -43,10 +45,10 @@ class Labels:
         Taken together with one more clip that has the mean share, so that no class is certain or impossible.
         """
         positive, negative = (values.sum(axis=0, dtype=np.float64) for values in (self.positive, self.negative))
-        rows = max(len(self.positive), 1)
+        one = 1 / max(self.n_clips, 1)
         total = (positive + negative).sum()
         mean = np.clip(positive.sum() / total, 1e-3, 1 - 1e-3) if total > 0 else 0.5
-        return (positive + mean / rows) / (positive + negative + 1 / rows)
+        return (positive + mean * one) / (positive + negative + one)
 
     def unevenness(self) -> float:
         """How many times more often the most frequent class stands than the rarest that stands at all."""
@@ -73,6 +75,7 @@ def labels_of(examples: Examples, balanced: bool = False) -> Labels:
         positive.astype(np.float32),
         negative.astype(np.float32),
         compete(examples.weights),
+        len(np.unique(examples.clips)),
     )
 
 

@@ -11,11 +11,12 @@ import onnx
 import torch
 from torch import Tensor
 
-from earmark.baselines.chain import Chain, squash
 from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import choose, log_loss
 from earmark.baselines.linear_solver import Labels, base_logits, labels_of, sigmoid_loss, softmax_loss
+from earmark.baselines.scores import append_squash, squash
 from earmark.baselines.standardise import Standardisation, standardisation
+from earmark.export.backbone import Nodes
 
 EPOCHS = (5, 10, 15, 20, 30, 40, 60, 80)
 DEFAULT_EPOCHS = 30
@@ -48,12 +49,11 @@ class HiddenLayerClassifier:
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """The same as nodes."""
-        chain = Chain(self.source)
-        self.standard.append_to(chain)
-        chain.add("Gemm", *self.layers[0])
-        chain.add("Relu")
-        chain.add("Gemm", *self.layers[1])
-        return chain.end(self.multi_label)
+        nodes = Nodes("head_")
+        inward, outward = (map(nodes.constant, layer) for layer in self.layers)
+        hidden = nodes("Relu", nodes("Gemm", self.standard.append_to(nodes, self.source), *inward))
+        append_squash(nodes, nodes("Gemm", hidden, *outward), self.multi_label)
+        return nodes.nodes, nodes.constants
 
 
 def fit_mlp(examples: Examples, *, seed: int) -> HiddenLayerClassifier:

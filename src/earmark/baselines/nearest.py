@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from earmark.baselines.chain import Chain
 from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import Choice, brier, inner_folds
 from earmark.baselines.linear_solver import labels_of
 from earmark.baselines.standardise import Standardisation, standardisation
 from earmark.errors import ConfigError
+from earmark.export.backbone import Nodes
 from earmark.export.graph import IR_VERSION, OPSET, open_graph
 
 NUMBERS = (1, 3, 5, 9, 15, 25)  # of neighbours
@@ -52,16 +52,15 @@ class NearestNeighbours:
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Similarities to all training windows, the nearest of them, their votes."""
-        chain = Chain(self.source)
-        self.standard.append_to(chain)
-        chain.add("LpNormalization", axis=1, p=2)
-        chain.add("MatMul", self.embeddings.T)
-        chain.add("TopK", np.array([len(self.shares)]), outputs=2, axis=1)
-        chain.add("Gather", self.votes, place=1)
-        chain.add("Mul", self.shares[:, None])
-        chain.add("ReduceSum", np.array([1]), keepdims=0)
-        chain.add("Clip", np.float32(0), np.float32(1))  # shares add up to 1 but for rounding
-        return chain.end()
+        nodes = Nodes("head_")
+        direction = nodes("LpNormalization", self.standard.append_to(nodes, self.source), axis=1, p=2)
+        nearness = nodes("MatMul", direction, nodes.constant(self.embeddings.T))
+        nearest = nodes("TopK", nearness, nodes.constant([len(self.shares)]), unread=1, axis=1)
+        votes = nodes("Mul", nodes("Gather", nodes.constant(self.votes), nearest), nodes.constant(self.shares[:, None]))
+        total = nodes("ReduceSum", votes, nodes.constant([1]), keepdims=0)
+        # Shares add up to 1 but for rounding.
+        nodes("Clip", total, nodes.constant(0.0), nodes.constant(1.0), output="scores")
+        return nodes.nodes, nodes.constants
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:

@@ -19,7 +19,9 @@ from torch.nn import functional
 
 from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import compete, inner_folds, log_loss
-from earmark.baselines.standardise import FARTHEST, Standardisation, standardisation
+from earmark.baselines.linear_solver import base_logits
+from earmark.baselines.scores import append_squash
+from earmark.baselines.standardise import Standardisation, standardisation
 from earmark.export.backbone import Nodes
 from earmark.models.recurrent import onnx_weights
 
@@ -37,7 +39,6 @@ LATER_RATE = 3e-3  # of attention and the recurrent network, which learn what th
 WEIGHT_DECAY = 0.05
 ROWS_AT_ONCE = 256
 PATCHES_LOOKED_AT = 8192  # enough to find directions from
-PRIOR_CLIPS = 1.0  # added to what each class has and lacks, so that no prior is 0 or 1
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,7 @@ class View:
 
     def append_to(self, nodes: Nodes) -> tuple[str, str]:
         """The same as nodes that start from `sequence`; returns the names of both."""
-        centred = nodes("Sub", "sequence", nodes.constant(self.standardisation.mean))
-        scaled = nodes("Mul", centred, nodes.constant(self.standardisation.scale))
-        standard = nodes("Clip", scaled, nodes.constant(-FARTHEST), nodes.constant(FARTHEST))
+        standard = self.standardisation.append_to(nodes, "sequence")
         return standard, nodes("MatMul", standard, nodes.constant(self.directions))
 
 
@@ -151,9 +150,8 @@ class SequenceHead:
             pooled = nodes("ReduceSum", nodes("Mul", attention, logits), nodes.constant([1]), keepdims=0)
         else:
             pooled = nodes("ReduceMean", logits, nodes.constant([1]), keepdims=0)
-        squash = partial(nodes, "Sigmoid") if self.multi_label else partial(nodes, "Softmax", axis=-1)
-        squash(pooled, output="scores")
-        squash(logits, output="patch_scores")
+        append_squash(nodes, pooled, self.multi_label)
+        append_squash(nodes, logits, self.multi_label, "patch_scores")
         return nodes.nodes, nodes.constants
 
 
@@ -197,7 +195,7 @@ def _fit(kind: str, examples: Examples, seed: int) -> SequenceHead:
     known = examples.select(examples.weights.any(axis=1))
     view = _view(known)
     seen = view(known.features)
-    fresh = partial(SequenceNet, *view.directions.shape, _prior(known), kind)
+    fresh = partial(SequenceNet, *view.directions.shape, torch.from_numpy(base_logits(known)), kind)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         n_rounds, facts = _choose_rounds(fresh, seen, known)
@@ -226,14 +224,6 @@ def _view(examples: Examples) -> View:
     variances, directions = variances[-N_DIRECTIONS:], directions[:, -N_DIRECTIONS:]
     least = max(LEAST_VARIANCE * variances[-1], np.finfo(np.float32).tiny)
     return View(standard, (directions / np.sqrt(np.maximum(variances, least))).astype(np.float32))
-
-
-def _prior(examples: Examples) -> Tensor:
-    """The logits (classes,) of how common each class is: learning begins with what tells clips apart."""
-    has = (examples.targets * examples.weights).sum(axis=0) + PRIOR_CLIPS
-    share = has / (examples.weights.sum(axis=0) + 2 * PRIOR_CLIPS)
-    logits = np.log(share / (1 - share)) if examples.multi_label else np.log(share)
-    return torch.from_numpy(logits.astype(np.float32))
 
 
 def _choose_rounds(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.baselines.chain import Chain
 from earmark.baselines.classifier import Examples
+from earmark.export.backbone import Nodes
 
 FARTHEST = 10.0  # standard deviations; a feature beyond counts as this far, lest one stray value decide alone
 CONSTANT = 1e-6  # a deviation of this share of the mean is rounding
@@ -25,11 +25,13 @@ class Standardisation:
         """Standardised features (rows, features) float32."""
         return np.clip((features - self.mean) * self.scale, -FARTHEST, FARTHEST)
 
-    def append_to(self, chain: Chain) -> None:
-        """The same as nodes. The mean is not folded into a later bias: the difference of large numbers would round."""
-        chain.add("Sub", self.mean)
-        chain.add("Mul", self.scale)
-        chain.add("Clip", np.float32(-FARTHEST), np.float32(FARTHEST))
+    def append_to(self, nodes: Nodes, source: str) -> str:
+        """The same as nodes that start from a tensor; the name of what they give.
+
+        The mean is not folded into a later bias: the difference of large numbers would round.
+        """
+        scaled = nodes("Mul", nodes("Sub", source, nodes.constant(self.mean)), nodes.constant(self.scale))
+        return nodes("Clip", scaled, nodes.constant(-FARTHEST), nodes.constant(FARTHEST))
 
 
 def standardisation(examples: Examples) -> Standardisation:

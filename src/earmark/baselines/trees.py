@@ -12,9 +12,10 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.tree._tree import Tree as SklearnTree
 
-from earmark.baselines.chain import Chain
 from earmark.baselines.classifier import Examples
 from earmark.baselines.inner import brier, choose
+from earmark.baselines.linear_solver import labels_of
+from earmark.export.backbone import Nodes
 
 N_TREES = 300
 MAX_LEAF_VALUES = 10**8  # of all trees and classes together, under 1 GB; sets of a few thousand clips stay below
@@ -37,11 +38,17 @@ class Tree:
     leaves: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def append_trees(chain: Chain, trees: Iterable[Tree], n_classes: int, base: np.ndarray | None = None) -> None:
+def append_trees(
+    nodes: Nodes, source: str, trees: Iterable[Tree], n_classes: int, base: np.ndarray | None = None
+) -> str:
     """All trees as one TreeEnsembleRegressor, which gives the sum of their values (rows, classes).
 
     Args:
+        source: the tensor (rows, features) that they look at.
         base: (classes,) that the sum begins with.
+
+    Returns:
+        The name of the sum.
     """
     branch: dict[str, list[np.ndarray]] = {name: [] for name in ("tree", "node", "feature", "value", "true", "false")}
     leaf: dict[str, list[np.ndarray]] = {name: [] for name in ("tree", "node", "class", "weight")}
@@ -54,16 +61,17 @@ def append_trees(chain: Chain, trees: Iterable[Tree], n_classes: int, base: np.n
         for name, column in zip(("feature", "value", "true", "false"), columns, strict=True):
             branch[name].append(np.where(is_leaf, 0, column))
         modes.append(np.where(is_leaf, "LEAF", "BRANCH_LEQ"))
-        nodes, classes, values = tree.leaves
-        bare = np.setdiff1d(np.flatnonzero(is_leaf), nodes)  # a leaf needs a value, even if it is 0
-        leaf["tree"].append(np.full(len(nodes) + len(bare), number))
-        leaf["node"].append(np.concatenate([nodes, bare]))
+        leaves, classes, values = tree.leaves
+        bare = np.setdiff1d(np.flatnonzero(is_leaf), leaves)  # a leaf needs a value, even if it is 0
+        leaf["tree"].append(np.full(len(leaves) + len(bare), number))
+        leaf["node"].append(np.concatenate([leaves, bare]))
         leaf["class"].append(np.concatenate([classes, np.zeros_like(bare)]))
         leaf["weight"].append(np.concatenate([values, np.zeros(len(bare))]))
     nodes_of = {name: np.concatenate(parts).tolist() for name, parts in branch.items()}
     leaves_of = {name: np.concatenate(parts).tolist() for name, parts in leaf.items()}
-    chain.add(
+    return nodes(
         "TreeEnsembleRegressor",
+        source,
         domain="ai.onnx.ml",
         n_targets=n_classes,
         base_values=[0.0] * n_classes if base is None else base.tolist(),
@@ -106,11 +114,12 @@ class MeanOfTrees:
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """The same as nodes. Leaves list only the classes they hold, so pure leaves stay small."""
-        chain = Chain(self.source)
+        nodes = Nodes("head_")
         trees = _trees_of(self.forest)
-        append_trees(chain, (_arrays(tree, 1 / len(trees)) for tree in trees), self.n_classes)
-        chain.add("Clip", np.float32(0), np.float32(1))  # a sum of hundreds rounds
-        return chain.end()
+        mean = append_trees(nodes, self.source, (_arrays(tree, 1 / len(trees)) for tree in trees), self.n_classes)
+        # A sum of hundreds rounds.
+        nodes("Clip", mean, nodes.constant(0.0), nodes.constant(1.0), output="scores")
+        return nodes.nodes, nodes.constants
 
 
 def fit_tree(examples: Examples, *, seed: int) -> MeanOfTrees:
@@ -178,9 +187,9 @@ def _grow(
 ) -> RandomForestRegressor | DecisionTreeRegressor:
     """Fit trees to the examples.
 
-    A tree cannot leave a single label out. So unknown ones stand at their class's mean while splits are sought, where
-    they favour none, and afterwards each leaf answers with the known labels of the windows that fall into it, or with
-    those of the nearest node above that has any.
+    A tree cannot leave a single label out. So unknown ones stand at their class's share while splits are sought, where
+    they favour next to none, and afterwards each leaf answers with the known labels of the windows that fall into it,
+    or with those of the nearest node above that has any.
     """
     weights = examples.weights.max(axis=1)
     heard = np.flatnonzero(weights > 0)
@@ -189,18 +198,12 @@ def _grow(
     kept = examples.select(heard)
     known, answers = kept.weights > 0, kept.targets
     if not known.all():
-        answers = np.where(known, answers, _known_mean(answers, kept.weights))
+        answers = np.where(known, answers, labels_of(kept).shares())
     model.fit(kept.features, answers, sample_weight=weights[heard])
     if not known.all():
         for tree in _trees_of(model):
             _answer_with_known(tree, kept)
     return model
-
-
-def _known_mean(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean target of each class (classes,), by weight; 0 where nothing is known."""
-    total = weights.sum(axis=0)
-    return (targets * weights).sum(axis=0) / np.where(total > 0, total, 1)
 
 
 def _answer_with_known(tree: SklearnTree, examples: Examples) -> None:

@@ -14,6 +14,7 @@ from earmark.cli.options import AudioDir
 from earmark.cli.tag import follow, names_of, nobody_may_read, tell
 
 if TYPE_CHECKING:
+    from earmark.cli.tag import Warnings
     from earmark.tagger.embed import EmbeddedClip, Embeddings
     from earmark.tagger.tagger import Clip, Tagger
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # As the readers have them, who would bring pandas.
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+TIME_DIGIT = 1e-5  # s; times in files are rounded
 NEIGHBOUR = ["query", "query_start", "query_end", "path", "start", "end", "similarity"]
 TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")]
 Timeline = Annotated[bool, typer.Option("--timeline", help="Every window instead of every clip.")]
@@ -88,8 +90,8 @@ def similar(
     """The sounds nearest to a sound, by the cosine between their embeddings, best first.
 
     The query itself is left out where it is part of the corpus. Embeddings come from the cache of `earmark embed`, and
-    go there; of a file that it wrote, nothing is heard. Files that cannot be read become rows of failures.csv, and the
-    exit code is 1.
+    go there; of a file that it wrote (with --timeline where it is given here) nothing is heard. Files that cannot be
+    read become rows of failures.csv, and the exit code is 1.
 
     Examples:
 
@@ -112,6 +114,7 @@ def similar(
     failures += failed
     if embedded:
         found, facts = _embedded(Path(corpus[0]), queries)
+        _same_rows(Path(corpus[0]), found, opened.metadata.window_seconds, timeline)
     else:
         clips, facts, absent = _clips(corpus, audio_dir if _is_table(corpus) or not _is_table(query) else None)
         n_clips += len(clips) + len(absent)
@@ -208,9 +211,30 @@ def _embedded(path: Path, queries: Embeddings) -> tuple[Embeddings, Facts]:
     return found, facts
 
 
+def _same_rows(path: Path, found: Embeddings, window_seconds: float, timeline: bool) -> None:
+    """Refuse a file of clips where windows are looked for, and the other way round.
+
+    Raises:
+        ConfigError: it is such a file.
+    """
+    from earmark.errors import ConfigError
+
+    of_clips = bool((found.ends - found.starts > window_seconds + TIME_DIGIT).any())  # the mean over several windows
+    if timeline and of_clips:
+        raise ConfigError(
+            f"{path}: has a row per clip, and --timeline looks for windows. Leave it out, or write the file with "
+            "`earmark embed --timeline`."
+        )
+    if not timeline and len(found) > len(found.clips):
+        raise ConfigError(
+            f"{path}: has a row per window, and a row per clip is looked for. Add --timeline, or write the file "
+            "without it."
+        )
+
+
 def _embed(
     tagger: Tagger, clips: list[Clip], doing: str, timeline: bool, threads: int | None
-) -> tuple[Embeddings, list[EmbeddedClip], list[str]]:
+) -> tuple[Embeddings, list[EmbeddedClip], Warnings]:
     """The embeddings of all clips that can be heard, those that cannot, and warnings."""
     from earmark.tagger.embed import collect, embed_files
 

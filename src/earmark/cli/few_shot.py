@@ -13,10 +13,7 @@ from earmark.cli.console import messages, output, print_json, print_table, show_
 
 def few_shot(
     data: options.Data,
-    on: Annotated[
-        list[str] | None,
-        typer.Option(help="A pretrained network, tagger file or run. May be repeated. [default: those that are here]"),
-    ] = None,
+    on: options.Backbones = None,
     shots: Annotated[str, typer.Option(help="Clips of each class.", metavar="N,N,…")] = "1,2,4,8,16",
     draws: Annotated[int, typer.Option(min=1, help="How often clips are drawn, for each fold.")] = 5,
     head: Annotated[str, typer.Option(help="logistic, svm, knn, mlp, forest, …")] = "logistic",
@@ -42,6 +39,9 @@ def few_shot(
 
       earmark few-shot labels.csv --on mn04_as --on yamnet --shots 1,2,4,8 --draws 10 --head svm
     """
+    from earmark.flows.first_look import look
+
+    look(data, recipe, setting or (), on or (), head)
     from earmark.flows.few_shot import show_few_shot
 
     show_log()

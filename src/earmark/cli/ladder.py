@@ -19,10 +19,7 @@ HEADER = ["rung", "score (95 % interval)", "training", "× realtime", "from file
 def ladder(
     data: options.Data,
     out: Annotated[Path | None, typer.Option(help="The ladder's folder. [default: runs/NAME-ladder]")] = None,
-    on: Annotated[
-        list[str] | None,
-        typer.Option(help="A pretrained network, tagger file or run. May be repeated. [default: those that are here]"),
-    ] = None,
+    on: options.Backbones = None,
     rungs: Annotated[
         str | None, typer.Option(help="Only these, such as prior,forest,mn04_as,blend. [default: all]")
     ] = None,
@@ -52,6 +49,9 @@ def ladder(
 
       earmark ladder sounds/ --fraction 0.2 --out runs/quick-ladder
     """
+    from earmark.flows.first_look import look
+
+    look(data, recipe, setting or (), on or ())
     from earmark.flows.ladder import ladder as run_ladder
 
     show_log()

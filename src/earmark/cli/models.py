@@ -145,8 +145,9 @@ def check_model(
     from dataclasses import asdict
 
     from earmark.errors import ConfigError
-    from earmark.flows.reference_check import check, checked
+    from earmark.flows.reference_check import check, checked, require_here
 
+    require_here(name)
     found = check(name, reference) if reference else checked(name)
     if found is None:
         raise ConfigError(

@@ -37,6 +37,12 @@ Settings = Annotated[
     typer.Option("--set", help="One setting, such as --set optim.epochs=30. May be repeated.", metavar="KEY=VALUE"),
 ]
 Recipe = Annotated[Path | None, typer.Option(help="YAML of settings that differ from the defaults.")]
+Backbones = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--on", help="A pretrained network, tagger file or run. May be repeated. [default: the best small one here]"
+    ),
+]
 AllowLeak = Annotated[
     bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
 ]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from earmark.tagger.tagger import Tagger
 
     Heard = TaggedClip | EmbeddedClip
+    Warnings = list[tuple[Path, str]]  # recording, what is said of it
 
 
 def tag(
@@ -148,7 +149,7 @@ def nobody_may_read() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def follow(written: Iterator[Heard], total: int, doing: str, *, visible: bool) -> tuple[list[Heard], list[str]]:
+def follow(written: Iterator[Heard], total: int, doing: str, *, visible: bool) -> tuple[list[Heard], Warnings]:
     """Let all clips be heard, with a progress bar if one can be seen; the failures, the warnings."""
     failures, warnings = [], []
     if visible and sys.stderr.isatty():
@@ -158,19 +159,20 @@ def follow(written: Iterator[Heard], total: int, doing: str, *, visible: bool) -
         written = track(written, doing, total=total, console=Console(stderr=True))
     with nobody_may_read():
         for clip in written:
-            warnings += [f"{clip.clip.path}: {warning}" for warning in clip.warnings]
+            warnings += [(clip.clip.path, warning) for warning in clip.warnings]
             if clip.error is not None:
                 failures.append(clip)
     return failures, warnings
 
 
-def tell(failures: list[Heard], warnings: list[str], total: int, report: Path) -> None:
+def tell(failures: list[Heard], warnings: Warnings, total: int, report: Path) -> None:
     """What the user should know, on stderr; failures in full in `report`."""
     from earmark.errors import summarise_rows
     from earmark.run import write_atomically
+    from earmark.tagger.tag_files import gather_warnings
 
     if warnings:
-        print(summarise_rows(warnings), file=sys.stderr)
+        print(summarise_rows(gather_warnings(warnings)), file=sys.stderr)
     if not failures:
         return
     with (

@@ -29,6 +29,12 @@ Head = Annotated[
 Finetune = Annotated[
     bool, typer.Option("--finetune", help="With --on: train the network itself, beside a head on it as it is.")
 ]
+FromScratch = Annotated[
+    bool,
+    typer.Option(
+        "--or-from-scratch", help="With --on: where that network cannot be had, train the default one, and say so."
+    ),
+]
 Start = Annotated[
     str | None,
     typer.Option(
@@ -58,6 +64,7 @@ def train(
     head: Head = None,
     finetune: Finetune = False,
     start: Start = None,
+    or_from_scratch: FromScratch = False,
     seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
     recipe: options.Recipe = None,
     setting: options.Settings = None,
@@ -92,8 +99,12 @@ def train(
       earmark train sounds/ --find-lr
     """
     show_log()
-    short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start)}
+    from earmark.flows.first_look import look
+
+    short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start, or_from_scratch)}
     settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    stands_on, tuned = [each for each in (on, start) if each], finetune or start is not None
+    look(data, recipe, settings, stands_on, head if on else None, finetuned=tuned, or_from_scratch=or_from_scratch)
     how = {
         "audio_dir": audio_dir,
         "encoding": encoding,
@@ -113,17 +124,18 @@ def train(
         return
     from earmark.flows.train import train as run_training
 
-    show_trained(run_training(data, out, **how), as_json)
+    show_trained(run_training(data, out, or_from_scratch=or_from_scratch, **how), as_json)
 
 
-def _backbone(model: str | None, on: str | None, head: str | None, finetune: bool, start: str | None) -> dict[str, str]:
+def _backbone(
+    model: str | None, on: str | None, head: str | None, finetune: bool, start: str | None, or_from_scratch: bool
+) -> dict[str, str]:
     """The settings that --on, --head, --finetune and --from stand for.
 
     Raises:
         ConfigError: they contradict each other or --model.
     """
     from earmark.errors import ConfigError
-    from earmark.models.tagging_net import MODELS
 
     if start is not None and on is not None:
         raise ConfigError("--from starts from one network and --on stands on another. Give one of them.")
@@ -131,14 +143,23 @@ def _backbone(model: str | None, on: str | None, head: str | None, finetune: boo
         raise ConfigError("--model is trained from the waveform. With --on choose a --head, or --finetune.")
     if head is not None and (finetune or start is not None):
         raise ConfigError("--head is for the network as it is, --finetune and --from train it. Give one of them.")
+    if or_from_scratch and on is None:
+        raise ConfigError("--or-from-scratch: is for a network of --on that cannot be had. Give --on, or leave it out.")
     if on is None and start is None:
-        if head is not None and model in MODELS and not finetune:
+        if head is not None and model is not None and not finetune and _is_network(model):
             return {"head": head}
         if head is not None or finetune:
             raise ConfigError(f"--{'finetune' if finetune else 'head'} needs --on NAME. `earmark models` lists them.")
         return {}
     tuned = finetune or start is not None
     return {"backbone.on": on or start, "model": "finetuned" if tuned else head or "choice"}
+
+
+def _is_network(model: str) -> bool:
+    """Whether a model has a head that can be chosen; what it takes torch to know."""
+    from earmark.models.tagging_net import MODELS
+
+    return model in MODELS
 
 
 def demo(

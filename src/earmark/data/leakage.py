@@ -18,7 +18,8 @@ from earmark.errors import AudioError, ManifestError, summarise_rows
 # kind → what it means. Other programs read the kinds: keep them.
 KINDS = {
     "group": "one group on several sides",
-    "content": "the same sound on several sides",
+    "file": "one file on several sides",
+    "content": "copies of one file on several sides",
     "overlap": "overlapping regions of one file on several sides",
     "recording": "one recording, encoded or cut differently, on several sides",
     "likeness": "perhaps one recording on several sides",
@@ -71,8 +72,7 @@ def find_leaks(
     content = paths if content_hashes is None else paths.map(lambda path: content_hashes.get(path, path))
     found = [("group", groups[rows[0]], rows) for rows in _rows_by(pd.factorize(groups)[0], sides) if groups[rows[0]]]
     for chain in _overlapping(manifest, pd.factorize(content)[0], sides):
-        kind = "overlap" if len({paths.iloc[row] for row in chain}) == 1 else "content"
-        found.append((kind, paths.iloc[chain[0]], chain))
+        found.append((_kind_of(manifest, chain), paths.iloc[chain[0]], chain))
     known = [set(rows) for _, _, rows in found]
     sure = [match for match in matches if match.score >= SURE]
     for rows in _rows_by(clusters(len(manifest), sure), sides) if sure else ():
@@ -83,6 +83,14 @@ def find_leaks(
     fresh = [*found[: len(known)], *_unlisted(found[len(known) :], known)]
     ids, names = manifest.clip_ids, manifest.sides
     return [Leak(kind, what, tuple(ids[rows]), tuple(names[rows])) for kind, what, rows in fresh]
+
+
+def _kind_of(manifest: Manifest, chain: Sequence[int]) -> str:
+    """What rows are that overlap in one sound: one file (or the same region of it), regions of it, or copies."""
+    table = manifest.table.iloc[list(chain)]
+    if table["path"].nunique() > 1:
+        return "content"
+    return "file" if len(table[["start", "end"]].drop_duplicates()) == 1 else "overlap"
 
 
 def same_sound(manifest: Manifest, content_hashes: Mapping[str, str]) -> np.ndarray:

@@ -208,11 +208,13 @@ class _Ranking:
         )
 
     def average_precision(self, counts: np.ndarray) -> np.ndarray:
-        """(resamples,), nan where no positive was drawn."""
+        """(resamples,), nan where no positive or no negative was drawn."""
         here, found, above = self._sums(counts)
+        n_positive = here.sum(axis=0)
         with np.errstate(invalid="ignore"):
             precision = np.nan_to_num(found / above[1::2])
-            return (here * precision).sum(axis=0) / here.sum(axis=0)
+            area = (here * precision).sum(axis=0) / n_positive
+        return np.where(above[-1] > n_positive, area, np.nan)
 
     def roc_auc(self, counts: np.ndarray) -> np.ndarray:
         """(resamples,), nan where no positive or no negative was drawn."""

@@ -63,14 +63,16 @@ def lwlrap_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarra
 def average_precision_per_class(
     targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """(classes,) average precision over the ranking of all clips; nan for a class without a clip.
+    """(classes,) average precision over the ranking of all clips.
 
-    Source: scikit-learn's average_precision_score, ties included.
+    nan for a class that all clips or none have: a ranking of the one kind cannot be wrong. Source: scikit-learn's
+    average_precision_score, ties included.
     """
     targets, scores, weights = check(targets, scores, weights)
     weight = targets * weights
     found, scored = _at_least(weight, scores), _at_least(weights, scores)
-    return _divide((_divide(found, scored, 0.0) * weight).sum(axis=0), weight.sum(axis=0))
+    area = _divide((_divide(found, scored, 0.0) * weight).sum(axis=0), weight.sum(axis=0))
+    return np.where(((1 - targets) * weights).sum(axis=0) > 0, area, np.nan)
 
 
 def roc_auc_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

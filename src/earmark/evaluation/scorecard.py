@@ -40,6 +40,12 @@ class ModelScore:
         """Labels that no clip has: they have no value and count in no mean over classes."""
         return [label for label, row in self.per_class.items() if not row["n_clips"]]
 
+    @property
+    def unranked_classes(self) -> list[str]:
+        """Labels with clips but without an average precision: all clips that were scored together have them."""
+        rows = self.per_class.items()
+        return [label for label, row in rows if row["n_clips"] and np.isnan(row["average_precision"])]
+
     def rows(self) -> list[tuple[str, str]]:
         """(metric title, "0.912 (0.88 to 0.94)") for tables."""
         return [(TITLES.get(name, name), found.text) for name, found in self.metrics.items()]
@@ -47,10 +53,13 @@ class ModelScore:
     def notes(self) -> list[str]:
         """What a reader of the numbers must know, in sentences."""
         notes = []
-        missing = self.missing_classes
-        if missing:
-            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-            notes.append(f"{len(missing)} of {len(self.per_class)} classes have no clip and do not count: {shown}.")
+        for labels, what in (
+            (self.missing_classes, "have no clip and do not count"),
+            (self.unranked_classes, "have no mAP and no ROC-AUC, all clips scored together have them"),
+        ):
+            if labels:
+                shown = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
+                notes.append(f"{len(labels)} of {len(self.per_class)} classes {what}: {shown}.")
         few = [found.n_groups for found in self.metrics.values() if found.too_few_groups]
         if few:
             notes.append(f"Too few groups: {few[0]} recordings, {FEW_GROUPS} are needed. The intervals are too narrow.")

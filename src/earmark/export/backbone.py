@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir
 from onnx import TensorProto, helper, numpy_helper
@@ -22,24 +23,25 @@ INNER = "backbone_"
 
 
 class Nodes:
-    """Nodes and constants as they are appended, named alike; a call returns the name of the node's one output."""
+    """Nodes and constants as they are appended, named alike; a call returns the name of the node's last output."""
 
     def __init__(self, prefix: str):
         self.prefix = prefix
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def __call__(self, operator: str, *inputs: str, output: str = "", **attributes) -> str:
-        """Append a node."""
+    def __call__(self, operator: str, *inputs: str, output: str = "", unread: int = 0, **attributes) -> str:
+        """Append a node, with outputs that nobody reads before its last."""
         name = output or f"{self.prefix}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+        names = [*(f"{name}_unread_{number}" for number in range(unread)), name]
+        self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
         return name
 
-    def constant(self, values: Sequence[float]) -> str:
+    def constant(self, values: npt.ArrayLike) -> str:
         """Append a constant, int64 of whole numbers, else float32."""
-        array = np.array(values)
+        array = np.asarray(values)
         name = f"{self.prefix}constant_{len(self.constants)}"
-        kept = array if array.dtype == np.int64 else array.astype(np.float32)
+        kept = array if array.dtype == np.int64 else array.astype(np.float32, copy=False)
         self.constants.append(numpy_helper.from_array(kept, name))
         return name
 

@@ -90,6 +90,7 @@ def adopt_hf(
     log.info("%s: exporting %s, %.1f million parameters", name, source, n_parameters / 1e6)
     graph = trace(EmbeddingGraph(net), windows.shape[1], ("scores", "embedding"))
     write_tagger(graph, metadata, converted(name), windows, expected, "embedding")
+    log.info("%s: its file embeds alone; to fine-tune it, leave %s where it is", name, described.folder)
     return converted(name)
 
 

@@ -17,12 +17,14 @@ from earmark.errors import ConfigError, TaggerFileError
 from earmark.export.backbone import LOGITS, patch_graph
 from earmark.export.graph import IR_VERSION, TOLERANCE, difference, trace, write_graph
 from earmark.flows.pretrained import probes
+from earmark.flows.reference_check import checked
 from earmark.flows.run_config import FINETUNED, BackboneConfig, RunConfig, backbone_name
 from earmark.flows.starting_weights import find_start
 from earmark.models.depths import DepthFeatures
 from earmark.models.pretrained.networks import PRETRAINED
+from earmark.models.pretrained.weights import WEIGHTS
 from earmark.tagger import load_tagger
-from earmark.tagger.home import converted, find_tagger, home_folder
+from earmark.tagger.home import converted, find_tagger, home_folder, present
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.windows import Framing, samples
 
@@ -33,6 +35,7 @@ OUTPUTS = ("scores", "embedding", DEPTHS)
 DIGITS_OF_FILE = 12  # of its content hash, in the name of an export
 FROZEN_HEAD = "choice"  # beside a fine-tuned network, on the backbone as it was
 SEQUENCE_PATCH_SECONDS = 1.0
+SMALL = 10_000_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,24 @@ def find_backbone(config: BackboneConfig) -> Backbone:
     published = config.on in PRETRAINED and path == converted(config.on)
     known = replace(config, content_hash=content_hash(path))
     return Backbone(backbone_name(config.on), load_tagger(path).metadata, path, known, published)
+
+
+def usual_backbone() -> list[str]:
+    """The one to stand on where none is named: of those here the best small one whose scores are verified.
+
+    Others are said. None where nothing is here; where nothing small is verified, the smallest file.
+    """
+    names = present()
+
+    def preference(name: str) -> tuple[bool, float, int]:
+        weights = WEIGHTS.get(name)
+        known = weights is not None and weights.n_parameters <= SMALL and (weights.verified or bool(checked(name)))
+        return known, weights.published_map if known else 0.0, -converted(name).stat().st_size
+
+    ranked = sorted(names, key=preference, reverse=True)
+    if len(ranked) > 1:
+        log.info("on %s; --on NAME takes others that are here: %s", ranked[0], ", ".join(ranked[1:]))
+    return ranked[:1]
 
 
 def head_of(config: RunConfig) -> str:

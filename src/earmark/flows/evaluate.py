@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,10 @@ from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
 from earmark.run import Run, write_text
-from earmark.tagger.tag_files import default_threads, score_files
+from earmark.tagger.tag_files import default_threads, gather_warnings, score_files
 from earmark.tagger.tagger import Tagger, load_tagger
+
+log = logging.getLogger("earmark")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,14 @@ def evaluate(
         manifest = take_fraction(manifest, fraction)
     hashes = hash_contents(manifest, default_threads())
     require_unseen(opened, manifest, hashes, data)
-    predictions, failed = score_files(opened, manifest.clips())
+    warnings: list[tuple[Path, str]] = []
+    predictions, failed = score_files(
+        opened,
+        manifest.clips(),
+        progress=lambda tagged: warnings.extend((tagged.clip.path, warning) for warning in tagged.warnings),
+    )
+    for warning in gather_warnings(warnings):
+        log.warning("%s", warning)
     failures += [(str(failure.clip.path), str(failure.error)) for failure in failed]
     if not len(predictions):
         raise EarmarkError(f"{data}: no clip can be read.\n{summarise_rows([reason for _, reason in failures])}")

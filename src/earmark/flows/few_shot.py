@@ -10,9 +10,10 @@ from earmark.baselines import BASELINE, BASELINES, SEQUENCE_HEADS
 from earmark.baselines.feature_graph import WindowFeatures
 from earmark.baselines.few_shot import FewShot, LabelledClips, few_shot, n_fits, usable_shots
 from earmark.errors import ConfigError
-from earmark.flows.backbones import find_backbone
+from earmark.flows.backbones import find_backbone, usual_backbone
 from earmark.flows.classifier_folds import ClipFeatures, one_thread
 from earmark.flows.experiment import Experiment
+from earmark.flows.first_look import require_backbone
 from earmark.flows.prepare import Prepared, leak_remarks, prepare, write_failures, write_leaks
 from earmark.flows.progress import bar
 from earmark.flows.run_config import DataConfig, RunConfig, frontend_for
@@ -21,7 +22,6 @@ from earmark.flows.train import default_folder
 from earmark.lookup import lookup
 from earmark.report.few_shot import write_few_shot
 from earmark.run import Run, write_json
-from earmark.tagger.home import find_tagger, present
 from earmark.training.dataset import loss_weights
 
 SUMMARY = "summary features"
@@ -64,7 +64,7 @@ def show_few_shot(
     Args:
         data: a table of files and labels, or a folder with a folder per class.
         out: folder for few-shot.html, few-shot.svg and few-shot.json; default runs/NAME-few-shot.
-        on: pretrained networks, tagger files or runs; default those in the home folder.
+        on: pretrained networks, tagger files or runs; default the best small one that is here.
         head: a name in BASELINES.
         shots: numbers of clips of each class. n_draws: how often they are drawn.
         audio_dir, encoding, folder_tricks, merge, fraction, recipe, settings, allow_leak, progress: as for `train`.
@@ -75,9 +75,9 @@ def show_few_shot(
     if head in SEQUENCE_HEADS:
         raise ConfigError(f"--head: {head} hears the patches of a window, summary features have none. Try logistic.")
     fit = lookup(BASELINES, head, "head")
-    backbones = list(dict.fromkeys(on or present()))
+    backbones = list(dict.fromkeys(on or usual_backbone()))
     for each in backbones:
-        find_tagger(each)  # before minutes of decoding
+        require_backbone(each)  # before minutes of decoding
     data = Path(data)
     folder = Path(out) if out else default_folder(data).with_name(f"{default_folder(data).name}-few-shot")
     how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge, "fraction": fraction}

@@ -16,19 +16,32 @@ from earmark.data.fraction import take_fraction
 from earmark.errors import ConfigError
 from earmark.evaluation.blend import blend, pick_members
 from earmark.evaluation.scorecard import Scorecard, make_scorecard, primary_metric
+from earmark.flows.backbones import usual_backbone
 from earmark.flows.experiment import claim
 from earmark.flows.ladder_costs import (
     TRIAL_CLIPS,
     Estimate,
     estimate,
     for_trial,
+    is_own_trial,
     joined_cost,
     measured_cost,
+    most_seconds,
     parse_time,
     within,
 )
 from earmark.flows.ladder_insight import insight
-from earmark.flows.ladder_rungs import BLEND, MISSING, PRETRAINED, Candidate, Stage, candidates, shared
+from earmark.flows.ladder_rungs import (
+    BLEND,
+    MISSING,
+    PRETRAINED,
+    Candidate,
+    Stage,
+    candidates,
+    require_rung,
+    shared,
+    slowness,
+)
 from earmark.flows.prepare import leak_remarks, prepare, write_failures, write_leaks
 from earmark.flows.run_config import FINETUNED, DataConfig, RunConfig
 from earmark.flows.source_audit import audit_all
@@ -36,12 +49,12 @@ from earmark.flows.train import default_folder, pooled
 from earmark.predictions import Predictions
 from earmark.report.ladder_page import write_ladder_page
 from earmark.run import Run
-from earmark.tagger.home import present
 
 log = logging.getLogger("earmark")
 
 JSON = "ladder.json"
-LEFT_OUT = "Left out: beside quicker rungs it does not fit into the budget of {}."
+LEFT_OUT = "Left out: beside quicker rungs, {} of the budget of {} would be left for it."
+UNTRIED = "Left out, and not tried: those tried before it take up the budget of {}."
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ def ladder(
     Args:
         data: a table of files and labels, or a folder with a folder per class.
         out: the ladder's folder; default runs/NAME-ladder.
-        on: pretrained networks, tagger files or runs for a rung each; default those in the home folder.
+        on: pretrained networks, tagger files or runs for a rung each; default the best small one that is here.
         rungs: only these; a name that is no model is a backbone, "blend" is the last rung.
         budget: how long all may take, such as "10m": each rung is timed on a few clips, and what does not fit is left
             out and said.
@@ -91,13 +104,15 @@ def ladder(
     started = time.monotonic()
     seconds = parse_time(budget) if budget else None
     refuse_finetuning(recipe, settings)
+    for name in (*rungs, *on):
+        require_rung(name)
     data = Path(data)
     folder = Path(out) if out else default_folder(data).with_name(f"{default_folder(data).name}-ladder")
     how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge, "fraction": fraction}
     given = DataConfig.at(data, audio_dir, allow_leak=allow_leak, **how)
     prepared = prepare(given, Path(recipe) if recipe else None, settings, Run(folder), progress)
     stage = Stage(folder, prepared.manifest, prepared.cache, progress)
-    planned = candidates(prepared.config, on or (() if rungs else present()), rungs)
+    planned = candidates(prepared.config, on or (() if rungs else usual_backbone()), rungs)
     claim(stage.run, shared(prepared.config), prepared.manifest)
     write_failures(stage.run, prepared.failures)
     sources = [each.config.backbone.on for each in planned if each.kind == PRETRAINED]
@@ -106,13 +121,12 @@ def ladder(
     write_leaks(stage.run, [*prepared.leaks, *leaks])
     remarks = [*prepared.remarks, *leak_remarks(leaks)]
     estimates: dict[str, Estimate] = {}
-    fitting = planned
+    fitting, left_out = planned, {}
     if seconds is not None:
-        estimates = try_out(stage, planned, shared(prepared.config))
-        fitting = that_fit(planned, estimates, seconds, time.monotonic() - started)
+        estimates, untried = try_out(stage, planned, shared(prepared.config), started + seconds)
+        fitting, left_out = that_fit(planned, estimates, untried, seconds, time.monotonic() - started)
     scores, reasons = climb(stage, fitting)
-    if seconds is not None:
-        reasons |= {each.name: LEFT_OUT.format(duration(seconds)) for each in planned if each not in fitting}
+    reasons |= left_out
     made = [told(stage, each, estimates.get(each.name), reasons.get(each.name)) for each in planned]
     if not rungs and not any(each.kind == PRETRAINED for each in planned):
         made.append(Rung(PRETRAINED, PRETRAINED, "a head on a pretrained network", reason=MISSING))
@@ -140,41 +154,73 @@ def refuse_finetuning(recipe: Path | str | None, settings: Sequence[str]) -> Non
             )
 
 
-def try_out(stage: Stage, planned: Sequence[Candidate], config: RunConfig) -> dict[str, Estimate]:
-    """What each rung that is not done yet would take, after one fold of a few clips; networks train few epochs.
+def try_out(
+    stage: Stage, planned: Sequence[Candidate], config: RunConfig, until: float
+) -> tuple[dict[str, Estimate], list[str]]:
+    """What each rung that is not done yet would take, after one fold; those that are usually quick come first.
+
+    Of few clips the fold is a classifier's own first one, and kept; else that of a trial on a few clips, in which
+    networks train few epochs. Networks that surely fit are not tried, nor what would take the time of those that do.
 
     Args:
         config: of the run that the folder of the trial belongs to.
+        until: when all has to be done, in seconds of `time.monotonic`.
+
+    Returns:
+        The estimates by name; the rungs for whose trial no time was left.
     """
     part = take_fraction(stage.manifest, min(0.5, TRIAL_CLIPS / len(stage.manifest)))
     trial = Stage(stage.folder / "trial", part, stage.cache, stage.progress)
-    trial.experiment(for_trial(Candidate("", "summary", "", config)))  # before there is a rung's folder in it
-    found = {}
-    for each in planned:
-        if not stage.cost_file(each).exists():
+    waiting = sorted((each for each in planned if not stage.cost_file(each).exists()), key=slowness)
+    found: dict[str, Estimate] = {}
+    longest = 0.0  # of the trials
+    while waiting:
+        began = time.monotonic()
+        _, left = within(found, until - began)
+        if left <= longest:
+            break
+        if not waiting[0].head and sum(most_seconds(each, stage.manifest) for each in waiting) <= left:
+            return found, []
+        each = waiting.pop(0)
+        if is_own_trial(each, stage.manifest):
+            tried = stage
+            stage.try_out(each)
+        else:
+            tried = trial
+            trial.experiment(for_trial(Candidate("", "summary", "", config)))  # before there is a rung's folder in it
             trial.try_out(for_trial(each))
-            found[each.name] = estimate(trial, each, stage.manifest)
-            log.info("%s: all folds would take about %s", each.name, duration(found[each.name].seconds))
-    return found
+        found[each.name] = estimate(tried, each, stage.manifest)
+        log.info("%s: all folds would take about %s", each.name, duration(found[each.name].seconds))
+        longest = max(longest, time.monotonic() - began)
+    return found, [each.name for each in waiting]
 
 
 def that_fit(
-    planned: Sequence[Candidate], estimates: Mapping[str, Estimate], budget: float, spent: float
-) -> list[Candidate]:
-    """The rungs that fit into what is left of the budget in seconds, the quickest first, and those that are done.
+    planned: Sequence[Candidate],
+    estimates: Mapping[str, Estimate],
+    untried: Sequence[str],
+    budget: float,
+    spent: float,
+) -> tuple[list[Candidate], dict[str, str]]:
+    """The rungs that fit into what is left of the budget in seconds, the quickest first, and those without an estimate,
+    which are done or surely fit; why the others are left out.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: none fits.
     """
-    fitting = within(estimates, budget - spent)
-    chosen = [each for each in planned if each.name in fitting or each.name not in estimates]
+    fitting, left = within(estimates, budget - spent)
+    reasons = dict.fromkeys(untried, UNTRIED.format(duration(budget)))
+    told = LEFT_OUT.format(duration(left) if left > 0 else "nothing", duration(budget))
+    reasons |= {name: told for name in estimates if name not in fitting}
+    chosen = [each for each in planned if each.name not in reasons]
     if not chosen:
-        quickest = min(estimates, key=lambda name: estimates[name].seconds)
+        known = sorted((each.seconds, name) for name, each in estimates.items())
+        takes = f", and the quickest rung, {known[0][1]}, takes about {duration(known[0][0])}" if known else ""
         raise ConfigError(
-            f"--budget: {duration(spent)} of {duration(budget)} went into reading and trying, and the quickest rung, "
-            f"{quickest}, takes about {duration(estimates[quickest].seconds)}. Give more, or take a --fraction."
+            f"--budget: {duration(spent)} of {duration(budget)} went into reading and trying{takes}. Give more, or "
+            "take a --fraction."
         )
-    return chosen
+    return chosen, reasons
 
 
 def climb(stage: Stage, fitting: Sequence[Candidate]) -> tuple[dict[str, Predictions], dict[str, str]]:

@@ -26,6 +26,9 @@ from earmark.windows import Framing
 
 TRIAL_CLIPS = 200  # at most half of all, and of every class at least two recordings
 TRIAL_EPOCHS = 2  # of a network: the second one's time is what an epoch takes
+# Ten times what a slow core takes: a network that would fit into the budget even so is not tried.
+MOST_SECONDS_PER_SECOND = 0.1  # of training, for a second of window in an epoch
+MOST_SECONDS_BESIDES = 120.0  # of a fold's process: its start, export and scoring
 MEASURED_SECONDS = 30.0  # of sound, at least one clip
 MEASURED_CLIPS = 20
 PASSES = 3  # the quickest counts: whatever else the machine does only slows
@@ -138,6 +141,19 @@ def n_jobs(candidate: Candidate, n_folds: int) -> int:
     return 1 if candidate.head or torch.cuda.is_available() else min(n_folds, default_threads())
 
 
+def most_seconds(candidate: Candidate, manifest: Manifest) -> float:
+    """What all folds of a network surely do not exceed, without a trial."""
+    n_folds, config = len(manifest.fold_numbers), candidate.config
+    epoch = MOST_SECONDS_PER_SECOND * config.window.seconds * len(manifest)
+    rounds = math.ceil(n_folds / n_jobs(candidate, n_folds))
+    return rounds * (config.optim.epochs * epoch + MOST_SECONDS_BESIDES)
+
+
+def is_own_trial(candidate: Candidate, manifest: Manifest) -> bool:
+    """Whether a rung's own first fold, which is kept, serves as its trial: a classifier's, of few clips."""
+    return bool(candidate.head) and len(manifest) <= 2 * TRIAL_CLIPS
+
+
 def for_trial(candidate: Candidate) -> Candidate:
     """The rung with few epochs, and none of its few clips kept back to choose one by."""
     config = candidate.config
@@ -163,12 +179,15 @@ class Estimate:
 def estimate(trial: Stage, candidate: Candidate, manifest: Manifest) -> Estimate:
     """What all folds of a rung would take on `manifest`, after the trial's first fold.
 
-    Fitting, epochs and scoring grow with the clips; what a network's process needs besides does not.
+    Fitting, epochs and scoring grow with the clips; what a network's process needs besides does not. Where the trial is
+    the rung itself, its features are there already.
     """
     result = trial.results(candidate)[0]
     folder = trial.folder_of(candidate, trial.folds[0])
     growth = len(manifest) / len(trial.manifest)
     n_folds = len(manifest.fold_numbers)
+    if trial.manifest is manifest:
+        return Estimate(candidate.place, 0.0, n_folds * result["seconds"])
     speed = measure_speed(load_tagger(folder.tagger, threads=1), trial.manifest.clips())
     if candidate.head:
         return Estimate(candidate.place, feature_seconds(manifest, speed), n_folds * growth * result["seconds"])
@@ -195,11 +214,11 @@ def joined_cost(costs: Sequence[Cost], sample_rates: Sequence[int]) -> Cost:
     )
 
 
-def within(estimates: Mapping[str, Estimate], seconds: float) -> set[str]:
-    """Which rungs fit into a time, the quickest first, features counted once for all that share them.
+def within(estimates: Mapping[str, Estimate], seconds: float) -> tuple[set[str], float]:
+    """Which rungs fit into a time, the quickest first, features counted once for all that share them; what is left.
 
-    >>> sorted(within({"a": Estimate("", 5, 2), "b": Estimate("", 5, 3), "c": Estimate("c", 0, 60)}, 10))
-    ['a', 'b']
+    >>> within({"a": Estimate("", 5, 2), "b": Estimate("b", 0, 60)}, 10)
+    ({'a'}, 3)
     """
     chosen, begun = set(), set()
     for name, each in sorted(estimates.items(), key=lambda item: item[1].folds):
@@ -208,4 +227,4 @@ def within(estimates: Mapping[str, Estimate], seconds: float) -> set[str]:
             seconds -= needed
             chosen.add(name)
             begun.add(each.place)
-    return chosen
+    return chosen, seconds

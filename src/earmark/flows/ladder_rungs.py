@@ -19,9 +19,11 @@ from earmark.flows.backbones import find_backbone
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures
 from earmark.flows.cross_validate import FitFold, NetworkFolds, cross_validate, cross_validate_fold
 from earmark.flows.experiment import Experiment, claim
+from earmark.flows.first_look import require_backbone
 from earmark.flows.run_config import RunConfig, frontend_for
 from earmark.flows.workers import train_folds
 from earmark.lookup import did_you_mean
+from earmark.models.huggingface.source import PREFIX
 from earmark.models.pretrained.weights import WEIGHTS
 from earmark.models.tagging_net import MODELS
 from earmark.predictions import Predictions
@@ -30,6 +32,7 @@ from earmark.tagger.home import converted, present
 
 SUMMARY = ("prior", "knn", "logistic", "logistic_l1", "tree", "forest", "mlp", "boosting")
 NETWORKS = ("tiny_cnn", "se_cnn")
+QUICK = ("prior", "knn", "logistic", "tree")  # usually the first to be done
 HEAD = "choice"  # on a backbone
 BLEND = "blend"
 PRETRAINED = "pretrained"  # the kind of rung, and its name where there is no backbone to stand on
@@ -77,9 +80,34 @@ def candidates(config: RunConfig, backbones: Sequence[str], rungs: Sequence[str]
     return found
 
 
+def slowness(candidate: Candidate) -> int:
+    """In which order to try rungs of unknown cost: quick classifiers, heads on a backbone, the others, networks."""
+    if not candidate.head:
+        return 3
+    return 0 if candidate.head in QUICK else 1 if candidate.kind == PRETRAINED else 2
+
+
 def shared(config: RunConfig) -> RunConfig:
     """The settings of classifiers on summary features, and what all rungs have in common."""
     return replace(config, model=BASELINE, model_options={}, backbone=replace(config.backbone, on=""))
+
+
+def require_rung(name: str) -> None:
+    """Refuse a name that no rung has.
+
+    Raises:
+        ConfigError: it is neither a model nor a backbone.
+        TaggerFileError: the backbone is not on this machine.
+    """
+    if name in (BLEND, PRETRAINED, *MODELS) or (name in BASELINES and name not in SEQUENCE_HEADS):
+        return
+    known = [*present(), *WEIGHTS]
+    if not Path(name).exists() and name not in known and not name.startswith(PREFIX):
+        raise ConfigError(
+            f"'{name}' is not a rung{did_you_mean(name, [*BASELINES, *MODELS, *known])}. Give a model, a pretrained "
+            "network (`earmark models` lists them), a tagger file or a run's folder."
+        )
+    require_backbone(name)
 
 
 def _candidate(config: RunConfig, name: str) -> Candidate:
@@ -90,13 +118,9 @@ def _candidate(config: RunConfig, name: str) -> Candidate:
     if name in MODELS:
         own = replace(own, model=name, model_options=config.model_options if config.model == name else {})
         return Candidate(name, "network", f"a network, {own.optim.epochs} epochs from scratch", own, place=name)
+    require_rung(name)
     if Path(name).exists() and not converted(name).is_file():
         name = str(Path(name).resolve())  # which holds wherever the run goes on
-    elif name not in (known := [*present(), *WEIGHTS]):
-        raise ConfigError(
-            f"'{name}' is not a rung{did_you_mean(name, [*BASELINES, *MODELS, *known])}. Give a model, a pretrained "
-            "network (`earmark models` lists them), a tagger file or a run's folder."
-        )
     backbone = find_backbone(replace(config.backbone, on=name))
     own = replace(own, model=HEAD, backbone=backbone.config, frontend=frontend_for(backbone.sample_rate))
     about, place = f"{TITLES[HEAD]} on {backbone.name}, frozen", f"on/{backbone.name}"

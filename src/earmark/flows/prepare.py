@@ -27,6 +27,7 @@ from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ConfigError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
 from earmark.flows.backbones import find_backbone, head_of, patched
+from earmark.flows.first_look import require_backbone
 from earmark.flows.progress import bar
 from earmark.flows.reading import Failures, read_rows
 from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
@@ -34,7 +35,6 @@ from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
 from earmark.flows.starting_weights import blank_net, find_start
 from earmark.lookup import lookup
-from earmark.models.huggingface.source import PREFIX
 from earmark.models.pretrained.networks import PRETRAINED
 from earmark.models.tagging_net import MODELS
 from earmark.run import Run, write_atomically
@@ -102,16 +102,12 @@ def heard_by_backbone(
         ConfigError: the settings ask for another rate or front end.
         TaggerFileError: the backbone is not on this machine.
     """
-    if config.backbone.on.startswith(PREFIX):
-        raise ConfigError(
-            f"backbone.on: {config.backbone.on} has to be adopted once: `earmark models get {config.backbone.on} "
-            "--name NAME --window 5`. Then pass --on NAME."
-        )
+    require_backbone(config.backbone.on, finetuned=config.model == FINETUNED)
     backbone = find_backbone(patched(config.backbone, head_of(config)))
     frontend = frontend_for(backbone.sample_rate)
     if config.model == FINETUNED:
         start = find_start(config.backbone.on, config.model_options)
-        start.load(start.build())  # weights that are not here are said before anything is decoded
+        start.locate()  # weights that are not here are said before anything is decoded
         frontend = start.frontend
         defaults = change(defaults, FINETUNING, "--finetune")
     on = config.backbone.on
@@ -242,8 +238,9 @@ def deal(
 ) -> tuple[Manifest, dict[str, str], list[Leak], list[str]]:
     """The clips to train on in folds, the files' content hashes, the certain leaks, and remarks on folds and leaks.
 
-    Copies are kept together by drawn folds. Where sound straddles folds or splits that were given the run stops, but
-    for those of a public data set: its folds are kept for comparison's sake, and their leaks said.
+    Copies are kept together by folds that are drawn, inner ones too. Where sound straddles folds or splits that were
+    given the run stops, but for those of a public data set: its folds are kept for comparison's sake, and their leaks
+    said.
 
     Raises:
         ManifestError: there are leaks, or no folds can be made.
@@ -260,9 +257,7 @@ def deal(
         log.warning("%s: not compared with others (%s)", path, reason)
     matches = find_matches(heard.fingerprints, LIKELY, threads=default_threads())
     named = manifest.table["group"]
-    given = manifest.has_folds or bool((manifest.splits == "validation").any())
-    if not given:
-        manifest = group_duplicates(manifest, heard.hashes, matches)
+    manifest = group_duplicates(manifest, heard.hashes, matches)  # also of given folds: inner ones are drawn by it
     manifest, how = hold_out(manifest, config.data)
     log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
     leaks = find_leaks(manifest.with_groups(named), heard.hashes, matches)

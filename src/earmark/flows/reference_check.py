@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
 from earmark.audio.cache import content_hash
+from earmark.audio.probe import is_sound
 from earmark.errors import ConfigError, TaggerFileError
 from earmark.fetch.checksum import digest
 from earmark.lookup import did_you_mean
@@ -21,6 +22,7 @@ from earmark.tagger.home import converted, find_tagger, present
 from earmark.tagger.tagger import Tagger
 
 TOLERANCE = 1e-3  # of scores, and of embeddings by their largest number
+ARRAYS = "SOUND/waveform and SOUND/logits, SOUND/scores or SOUND/embedding"
 # What the arrays of a reference may be called: the first that a name begins with holds.
 WAVEFORM, LOGITS, SCORES, EMBEDDING = ("wave",), ("logits",), ("scores",), ("embedding", "features")
 
@@ -67,9 +69,7 @@ def check(name: str, reference: Path) -> Check:
         ConfigError: there is no tagger of that name, or the file is no reference for it.
         TaggerFileError: they differ by more than TOLERANCE.
     """
-    path = find_tagger(name)
-    if path != converted(name):
-        raise ConfigError(f"{name}: is not a tagger of the home folder{did_you_mean(name, present())}. Give its name.")
+    path = require_here(name)
     tagger = load_tagger(path)
     sounds = _read(reference, tagger.metadata.multi_label)
     fitting = [sound for sound in sounds if len(sound.waveform) == tagger.window_samples]
@@ -100,6 +100,19 @@ def check(name: str, reference: Path) -> Check:
     return found
 
 
+def require_here(name: str) -> Path:
+    """The file of a tagger of the home folder.
+
+    Raises:
+        ConfigError: there is no tagger of that name there.
+        TaggerFileError: it is a published one that is not here yet, or nothing at all.
+    """
+    path = find_tagger(name)
+    if path != converted(name):
+        raise ConfigError(f"{name}: is not a tagger of the home folder{did_you_mean(name, present())}. Give its name.")
+    return path
+
+
 def checked(name: str) -> Check | None:
     """What was written down of a tagger of the home folder, if it is still the same file."""
     try:
@@ -123,11 +136,19 @@ def _read(path: Path, multi_label: bool) -> list[Expected]:
     Raises:
         ConfigError: it is no .npz file, or has no sounds with something to hold a tagger against.
     """
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file. Check the path.")
+    if not is_zipfile(path):  # which every .npz is
+        what = "is a sound, and no reference" if is_sound(path) else "is no .npz file"
+        raise ConfigError(
+            f"{path}: {what}. A reference holds what the original code gave for some sounds: arrays {ARRAYS}, written "
+            "by numpy.savez."
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
-        raise ConfigError(f"{path}: cannot be read as a reference ({error}). Give an .npz file of arrays.") from error
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise ConfigError(f"{path}: cannot be read as a reference ({error}). Write it again.") from error
     sounds: dict[str, dict[str, np.ndarray]] = {}
     for key, array in arrays.items():
         sound, _, part = key.rpartition("/")
@@ -142,8 +163,7 @@ def _read(path: Path, multi_label: bool) -> list[Expected]:
             found.append(Expected(waveform, scores, embedding))
     if not found:
         raise ConfigError(
-            f"{path}: has no sounds (arrays {', '.join(list(arrays)[:5])}). A reference has SOUND/waveform and "
-            "SOUND/logits, SOUND/scores or SOUND/embedding."
+            f"{path}: has no sounds (arrays {', '.join(list(arrays)[:5])}). A reference has {ARRAYS}."
         )
     return found
 

@@ -29,6 +29,7 @@ from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
 
+UNNAMED = "a clip it learnt from"  # where only digests are known
 BEFORE = "train"  # what `Manifest.sides` calls clips without fold and split
 
 
@@ -158,7 +159,7 @@ def _seen(source: str, tagger: Path, ours: Manifest, hashes: Mapping[str, str]) 
     known = seen(load_tagger(tagger).metadata.trained_on.get("clips", ""), ours, hashes)
     ids, sides = ours.clip_ids, ours.sides
     return [
-        Leak("content", ours.table["path"].iloc[row], (source, ids[row]), (source, sides[row]))
+        Leak("content", ours.table["path"].iloc[row], (UNNAMED, ids[row]), (source, sides[row]))
         for row in np.flatnonzero(known)
     ]
 
@@ -187,8 +188,16 @@ def _straddling(
             first = next((name, side) for name, side in both if side == BEFORE)
             names, sides = zip(first, *more, strict=True)
             leaks.append(replace(leak, clip_ids=names, sides=sides))
-    side_of = dict(zip(ours.clip_ids, ours.sides, strict=True))
-    return [replace(leak, sides=tuple(side_of.get(name, source) for name in leak.clip_ids)) for leak in leaks]
+    side_of, prefix = dict(zip(ours.clip_ids, ours.sides, strict=True)), f"{source}: "
+    return [
+        replace(
+            leak,
+            what=leak.what.removeprefix(prefix),
+            clip_ids=tuple(name.removeprefix(prefix) for name in leak.clip_ids),  # the side says whose it is
+            sides=tuple(side_of.get(name, source) for name in leak.clip_ids),
+        )
+        for leak in leaks
+    ]
 
 
 def _joined(source: str, theirs: Manifest, ours: Manifest) -> Manifest:
@@ -209,5 +218,10 @@ def _joined(source: str, theirs: Manifest, ours: Manifest) -> Manifest:
 
 def _unlisted(found: Iterable[Leak], known: Iterable[Leak]) -> list[Leak]:
     """The leaks with a clip of ours that no certain one of the known names."""
-    listed = {name for leak in known if leak.certain for name in leak.clip_ids}
-    return [leak for leak in found if not listed.issuperset(leak.clip_ids[1:])]
+    listed = {name for leak in known if leak.certain for name in _ours(leak)}
+    return [leak for leak in found if not listed.issuperset(_ours(leak))]
+
+
+def _ours(leak: Leak) -> list[str]:
+    """The clips of the new data: the first of a leak is the network's."""
+    return [name for name, side in zip(leak.clip_ids, leak.sides, strict=True) if side != leak.sides[0]]

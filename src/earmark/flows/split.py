@@ -166,7 +166,7 @@ def group_duplicates(manifest: Manifest, hashes: Mapping[str, str], matches: Seq
     merged = merge_groups(merged, clusters(len(manifest), [match for match in matches if match.score >= SURE]))
     n_before, n_after = (len(set(one.groups)) for one in (manifest, merged))
     if n_after < n_before:
-        log.info("copies of one recording stay together: %d groups (or single files) became %d", n_before, n_after)
+        log.info("copies of one recording are one group: %d groups (or single files) became %d", n_before, n_after)
     return merged
 
 

@@ -44,12 +44,14 @@ class Start:
     frontend: what it hears through, which cannot be changed (of a model that hears the waveform only the rate says
     something). labels: of its scores, where they can be ours too.
     build: makes it with the head that it came with, its weights drawn at random. load: puts its weights in.
+    locate: refuses where they are not on this machine.
     """
 
     frontend: FrontendConfig
     labels: tuple[str, ...]
     build: Callable[[], TaggingNet]
     load: Callable[[TaggingNet], None]
+    locate: Callable[[], object] = lambda: None
 
 
 def find_start(on: str, options: Mapping[str, Any] | None = None) -> Start:
@@ -73,8 +75,8 @@ def find_start(on: str, options: Mapping[str, Any] | None = None) -> Start:
         return Start(frontend_for(describe(on).sample_rate), (), build, lambda net: None)
     chosen = keyword_options(_with_dropout, options, where)
     if on in PRETRAINED:
-        frontend = pretrained_network(on).frontend
-        return Start(frontend, (), lambda: _with_dropout(build_pretrained(on), **chosen), partial(_fill, on))
+        frontend, load, locate = pretrained_network(on).frontend, partial(_fill, on), partial(_weights_of, on)
+        return Start(frontend, (), lambda: _with_dropout(build_pretrained(on), **chosen), load, locate)
     path = Path(on)
     if path.name.endswith(TAGGER_SUFFIX) or converted(on).is_file():  # which goes before a folder of its name
         raise ConfigError(
@@ -100,6 +102,15 @@ def _with_dropout(net: TaggingNet, *, dropout: float | None = None) -> TaggingNe
 
 def _fill(name: str, net: TaggingNet) -> None:
     """Fill a network that `build_pretrained` made from its file in the home folder."""
+    load_weights(net, read_tensors(_weights_of(name)), name)
+
+
+def _weights_of(name: str) -> Path:
+    """The file in the home folder with the weights of a published network.
+
+    Raises:
+        FetchError: it is not there.
+    """
     file = find_weights(name).file
     path = weights_folder() / file.name
     if not path.is_file():
@@ -108,7 +119,7 @@ def _fill(name: str, net: TaggingNet) -> None:
             f"{path}: the weights of {name} are not on this machine yet. `earmark models get {name}` brings "
             f"them{where}; with a copy of your own, `earmark models get {name} --from FILE`."
         )
-    load_weights(net, read_tensors(path), name)
+    return path
 
 
 def _start_of(run: Run) -> Start:
@@ -120,17 +131,20 @@ def _start_of(run: Run) -> Start:
         )
     labels = read_manifest(run.manifest, look_for_files=False).vocabulary.labels
 
-    def load(net: TaggingNet) -> None:
+    def finished() -> tuple[FoldFolder, bool]:
         refit = run.fold(REFIT, config.model)
         if refit.trained.is_file():
-            restore(net, refit, validates=False)
-            return
+            return refit, False
         done = [folder for folder in _folds(run, config.model) if folder.result.is_file()]
         if not done:
             raise RunError(f"{run.folder}: no network of it is finished. The command that made it goes on.")
-        restore(net, done[0], config.validation_fraction > 0)
+        return done[0], config.validation_fraction > 0
 
-    return Start(config.frontend, labels, lambda: blank_net(config, labels), load)
+    def load(net: TaggingNet) -> None:
+        folder, validates = finished()
+        restore(net, folder, validates)
+
+    return Start(config.frontend, labels, lambda: blank_net(config, labels), load, finished)
 
 
 def _folds(run: Run, model: str) -> list[FoldFolder]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.baselines import BASELINE, BASELINES, PLAIN_HEAD
+from earmark.errors import FetchError, NotHereError
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.backbones import find_backbone, head_of, patched
@@ -18,7 +19,7 @@ from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, fit_fo
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
 from earmark.flows.prepare import prepare, write_failures, write_leaks
-from earmark.flows.run_config import DataConfig
+from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.flows.workers import train_folds
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
@@ -28,6 +29,8 @@ from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
+
+FROM_SCRATCH = "FROM SCRATCH, as --or-from-scratch says"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def train(
     recipe: Path | str | None = None,
     settings: Sequence[str] = (),
     allow_leak: bool = False,
+    or_from_scratch: bool = False,
     progress: bool = True,
 ) -> Trained:
     """From labelled sounds to an honest score and one tagger file. The same call again goes on after a kill.
@@ -66,6 +70,7 @@ def train(
         recipe: YAML of the settings that differ from the defaults.
         settings: "section.key=value" each, over the recipe.
         allow_leak: go on although pieces of one recording are on both sides; every score is marked.
+        or_from_scratch: train the default network where a published one to stand on cannot be had, and say so.
 
     Raises:
         EarmarkError: the data or the settings are at fault; nothing has been trained yet.
@@ -74,14 +79,23 @@ def train(
     run = Run(Path(out) if out else default_folder(data))
     how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge, "fraction": fraction}
     given = DataConfig.at(data, audio_dir, segment=segment, allow_leak=allow_leak, **how)
-    prepared = prepare(given, Path(recipe) if recipe else None, settings, run, progress)
+    recipe = Path(recipe) if recipe else None
+    remarks: list[str] = []
+    try:
+        prepared = prepare(given, recipe, settings, run, progress)
+    except (FetchError, NotHereError) as error:
+        if not or_from_scratch:
+            raise
+        remarks = [f"{FROM_SCRATCH}, for the network to stand on cannot be had: {error}"]
+        log.warning("%s", remarks[0])
+        prepared = prepare(given, recipe, [*settings, "backbone.on=", f"model={RunConfig.model}"], run, progress)
     fresh = not run.config.exists()
     claim(run, prepared.config, prepared.manifest)
     write_failures(run, prepared.failures)
     write_leaks(run, prepared.leaks)
     experiment = Experiment(run, prepared.config, prepared.manifest, prepared.cache, progress)
     started = time.perf_counter()
-    scorecard = train_models(experiment, prepared.remarks)
+    scorecard = train_models(experiment, [*remarks, *prepared.remarks])
     if prepared.share < 1 and fresh:
         minutes = (time.perf_counter() - started) / 60
         most = minutes / prepared.share  # as if everything grew with the data, also what does not

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from earmark.errors import TaggerFileError
+from earmark.errors import NotHereError, TaggerFileError
 from earmark.lookup import did_you_mean, load
 from earmark.run import TAGGER_SUFFIX, Run
 
@@ -54,7 +54,8 @@ def find_tagger(tagger: Path | str) -> Path:
     A file goes before a name, and a name before a folder.
 
     Raises:
-        TaggerFileError: a bare word that is none of these; the name of one that is not here yet; a folder without.
+        NotHereError: the name of one that is not here yet.
+        TaggerFileError: a bare word that is none of these; a folder without.
     """
     path, name = Path(tagger), str(tagger)
     if path.exists() and not path.is_dir():
@@ -64,7 +65,7 @@ def find_tagger(tagger: Path | str) -> Path:
         return converted(name)
     names = load(NAMES)()
     if name in names:
-        raise TaggerFileError(
+        raise NotHereError(
             f"{name}: is not on this machine yet (expected {converted(name)}). `earmark models get {name}` brings it."
         )
     if path.is_dir():

@@ -158,6 +158,24 @@ def sound_warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
     )
 
 
+def gather_warnings(warnings: Iterable[tuple[Path, str]]) -> list[str]:
+    """Each warning once, of however many recordings it is.
+
+    Args:
+        warnings: (recording, what is said of it).
+
+    >>> gather_warnings([(Path("a.wav"), "is short."), (Path("b.wav"), "is short."), (Path("c.wav"), "is long.")])
+    ['2 recordings, such as a.wav: is short.', 'c.wav: is long.']
+    """
+    said: dict[str, list[Path]] = {}
+    for path, warning in warnings:
+        said.setdefault(warning, []).append(path)
+    return [
+        f"{f'{len(paths)} recordings, such as ' if len(paths) > 1 else ''}{paths[0]}: {warning}"
+        for warning, paths in said.items()
+    ]
+
+
 def _no_rows(tagger: Tagger, level: str) -> Predictions:
     none = np.zeros(0)
     scores = np.zeros((0, len(tagger.labels)), dtype=np.float32)

@@ -49,9 +49,10 @@ def read_manifest(
     folder = None if audio_dir is None else Path(audio_dir)
     if folder is not None and not folder.is_dir():
         raise ManifestError(f"{folder}: is no folder. Pass the folder of the sounds with --audio-dir.")
-    if not path.is_file() and not path.is_dir():
-        raise ManifestError(f"{path}: does not exist. Pass a folder with a folder per class, or a CSV.")
+    require_data(path)
     table = table_of(path, encoding)
+    if table not in (None, path):
+        log.info("%s: reading the table %s", path, table.name)
     annotated = is_annotation(path) if path.is_file() else table is None and bool(find_annotations(path, folder))
     for_tables = {"--audio-dir": audio_dir, "--encoding": encoding}
     misplaced = [option for option, value in for_tables.items() if value is not None]
@@ -71,6 +72,16 @@ def read_manifest(
     return manifest
 
 
+def require_data(path: Path) -> None:
+    """Refuse a path at which there is nothing to read.
+
+    Raises:
+        ManifestError: there is neither a file nor a folder.
+    """
+    if not path.is_file() and not path.is_dir():
+        raise ManifestError(f"{path}: does not exist. Pass a folder with a folder per class, or a CSV.")
+
+
 def table_of(path: Path, encoding: str | None = None) -> Path | None:
     """The table that `read_manifest` reads: a file, or the one table of labelled files directly in a folder.
 
@@ -88,7 +99,6 @@ def _table_in(folder: Path, encoding: str | None) -> Path | None:
         raise ManifestError(f"{folder}: holds several tables of labelled files ({names}). Pass one of them.")
     if not tables:
         return None
-    log.info("%s: reading the table %s", folder, tables[0].name)
     return tables[0]
 
 

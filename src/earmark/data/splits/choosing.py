@@ -230,7 +230,10 @@ def _describe(manifest: Manifest, folds: np.ndarray, method: str) -> str:
     single = labels[(n_folds_of == 1) & (n_sides_of == 1)]
     some = labels[(n_folds_of < len(sizes)) & (n_sides_of > 1)]
     if len(single):
-        sentence += f" In one fold alone, so not trained on while that is held out: {', '.join(single)}."
+        sentence += (
+            f" {len(single)} of {len(labels)} classes are in one fold alone, so their clips were scored without one "
+            f"trained on, and count so: {', '.join(single)}."
+        )
     if len(some):
         sentence += f" Not in every fold: {', '.join(some)}."
     return sentence

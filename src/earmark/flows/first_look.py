@@ -1,0 +1,74 @@
+"""What is plainly not there, refused before torch and its like are imported, which takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from earmark.baselines import BASELINES
+from earmark.config import parse_assignments, read_yaml
+from earmark.data.readers import require_data
+from earmark.errors import ConfigError, NotHereError, TaggerFileError
+from earmark.lookup import require_name
+from earmark.models.huggingface.source import PREFIX
+from earmark.tagger.home import find_tagger
+
+
+def look(
+    data: Path,
+    recipe: Path | None,
+    settings: Sequence[str],
+    on: Iterable[str] = (),
+    head: str | None = None,
+    *,
+    finetuned: bool = False,
+    or_from_scratch: bool = False,
+) -> None:
+    """Look for the data, the recipe, the networks to stand on and the head, all of which the flows look at again.
+
+    Args:
+        data, recipe, settings, or_from_scratch: as for `train`.
+        on, finetuned: as for `require_backbone`.
+        head: a name in BASELINES.
+
+    Raises:
+        ManifestError: the data does not exist.
+        ConfigError: a setting has no value, the recipe cannot be read, there is no such head.
+        TaggerFileError: a network is not on this machine.
+    """
+    require_data(data)
+    if recipe:
+        read_yaml(recipe)
+    parse_assignments(settings)
+    for each in on:
+        try:
+            require_backbone(each, finetuned=finetuned)
+        except NotHereError:
+            if not or_from_scratch:
+                raise
+    if head is not None:
+        require_name(BASELINES, head, "head")
+
+
+def require_backbone(on: str, *, finetuned: bool = False) -> None:
+    """Refuse what cannot be stood on.
+
+    Args:
+        finetuned: it is to be trained, beside a head on it as it was.
+
+    Raises:
+        ConfigError: it has to be adopted first.
+        TaggerFileError: it is not on this machine.
+    """
+    if on.startswith(PREFIX):
+        raise ConfigError(
+            f"backbone.on: {on} has to be adopted once: `earmark models get {on} --name NAME --window 5`. Then pass "
+            "--on NAME."
+        )
+    try:
+        if not find_tagger(on).exists():
+            raise TaggerFileError(f"{on}: there is no such file or folder. Check the path.")
+    except TaggerFileError as error:
+        if finetuned:
+            raise type(error)(f"{error} Fine-tuning needs it for the head that it is held against.") from error
+        raise
