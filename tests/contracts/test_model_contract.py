@@ -17,7 +17,16 @@ from earmark.tagger.metadata import TaggerMetadata
 FRONTEND = FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160, n_mels=32)
 WINDOW = 16000
 N_CLASSES = 3
-SMALL = {"cnn14": {"channels": "8,16,16,32,32,64"}}  # 81 million weights would teach these tests nothing
+SMALL = {  # 81 million weights would teach these tests nothing
+    "cnn14": {"channels": "8,16,16,32,32,64"},
+    "cnn1d": {"channels": "32,32,64"},
+    "densenet": {"width": "0.25", "layers": "2,2,2,2"},
+    "gru": {"width": "32"},
+    "resnet": {"width": "0.25"},
+    "tf_lstm": {"width": "32", "chunk_width": "8"},
+    "transformer": {"width": "32", "n_layers": "2"},
+    "wave_cnn": {"width": "4"},
+}
 
 
 @pytest.fixture(params=sorted(MODELS))

@@ -18,12 +18,12 @@ from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.errors import ConfigError, FetchError, RunError
 from earmark.flows.adopt_hf import adopted_hf
-from earmark.flows.pretrained import read_tensors
 from earmark.flows.run_config import FINETUNED, RunConfig, frontend_for
 from earmark.models.frontend_config import FrontendConfig
 from earmark.models.huggingface.networks import build_hf
 from earmark.models.huggingface.source import PREFIX, describe
 from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, load_weights, pretrained_network
+from earmark.models.pretrained.tensors import read_tensors
 from earmark.models.pretrained.weights import find_weights
 from earmark.models.tagging_net import MODELS, TaggingNet, build
 from earmark.run import REFIT, TAGGER_SUFFIX, FoldFolder, Run

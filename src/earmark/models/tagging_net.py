@@ -12,14 +12,22 @@ from earmark.config import keyword_options
 from earmark.lookup import lookup
 from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.models.heads import PooledHead
+from earmark.models.wave import Wave, WaveConfig
 
 MODELS = {
+    "cnn1d": "earmark.models.cnn1d:CNN1D",
     "cnn14": "earmark.models.cnn14:CNN14",
+    "densenet": "earmark.models.densenet:DenseNet",
+    "gru": "earmark.models.gru:GRU",
     "mn": "earmark.models.mn:MN",
     "mobilenet_v1": "earmark.models.mobilenet_v1:MobileNetV1",
     "mobilenet_v2": "earmark.models.mobilenet_v2:MobileNetV2",
+    "resnet": "earmark.models.resnet:ResNet",
     "se_cnn": "earmark.models.se_cnn:SECNN",
+    "tf_lstm": "earmark.models.tf_lstm:TFLSTM",
     "tiny_cnn": "earmark.models.tiny_cnn:TinyCNN",
+    "transformer": "earmark.models.transformer:Transformer",
+    "wave_cnn": "earmark.models.wave_cnn:WaveCNN",
 }
 
 
@@ -66,11 +74,16 @@ def build(model: str, frontend: FrontendConfig, n_classes: int, options: Mapping
     """A network of the family `model` with fresh weights.
 
     Args:
+        frontend: of a family whose class says `hears_waveform` only the rate counts: the waveform itself goes in.
         options: keyword arguments of the family's class; text is coerced to their types.
 
     Raises:
         ConfigError: no such family, or an option it does not have.
     """
     family = lookup(MODELS, model, "model")
-    backbone = family(frontend.n_mels, **keyword_options(family, options or {}, f"model_options of {model}"))
-    return TaggingNet(LogMel(frontend), backbone, PooledHead(backbone.n_features, n_classes, dropout=backbone.dropout))
+    chosen = keyword_options(family, options or {}, f"model_options of {model}")
+    if getattr(family, "hears_waveform", False):
+        hearing, backbone = Wave(WaveConfig(frontend.sample_rate, standardised=True)), family(**chosen)
+    else:
+        hearing, backbone = LogMel(frontend), family(frontend.n_mels, **chosen)
+    return TaggingNet(hearing, backbone, PooledHead(backbone.n_features, n_classes, dropout=backbone.dropout))
