@@ -31,7 +31,7 @@ from earmark.flows.reading import Failures, read_rows
 from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
-from earmark.flows.starting_weights import find_start
+from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
 from earmark.lookup import lookup
 from earmark.models.huggingface.source import PREFIX
 from earmark.models.pretrained.networks import PRETRAINED
@@ -77,6 +77,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
         config = resolve(defaults, given, recipe, settings, longest)
         if config.backbone.on:
             config = heard_by_backbone(config, defaults, recipe, settings, longest)
+        config = with_weights(config)
         cache = Cache()
         manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, n_clips, progress)
     except ManifestError:
@@ -86,6 +87,20 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
+
+
+def with_weights(config: RunConfig) -> RunConfig:
+    """The settings with the whole path of a file of starting weights, which is tried before anything is decoded.
+
+    Raises:
+        ConfigError: the weights are not those of the network.
+        FetchError: there is no such file, or it cannot be read.
+    """
+    if not (file := config.model_options.get(FILE_OPTION)):
+        return config
+    config = replace(config, model_options={**config.model_options, FILE_OPTION: str(Path(file).resolve())})
+    starting_net(config, ("any",))
+    return config
 
 
 def heard_by_backbone(
