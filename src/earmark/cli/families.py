@@ -18,28 +18,30 @@ LEGEND = (
 )
 
 
-def print_families(form: str = "table") -> None:
+def print_families(form: str = "table", *, beside: bool = False) -> None:
     """Print the families of MODELS with their costs, or a sentence where torch, which tells them, is not there.
 
     Args:
         form: "table", "json" or "markdown".
+        beside: another table, which is what was asked for.
 
     Raises:
-        ModuleNotFoundError: there is no torch, and another form than the table was asked for.
+        ModuleNotFoundError: there is no torch, and nothing else was asked for.
     """
     try:
         from earmark.models.costs import family_costs
         from earmark.models.tagging_net import MODELS
     except ModuleNotFoundError as error:
-        if form != "table" or error.name != "torch":
+        if not beside or error.name != "torch":
             raise
-        output.print("\nNetworks to train from scratch, and what they cost: torch tells. pip install 'earmark[train]'")
+        output.print("Networks to train from scratch, and what they cost: torch tells. pip install 'earmark[train]'")
         return
     costs = [family_costs(family) for family in MODELS]
     if form == "json":
         print_json([asdict(each) for each in costs])
     elif form == "markdown":
-        print("\n".join(markdown_rows(costs)))
+        for row in markdown_rows(costs):
+            print(row)
     else:
         output.print("To be trained from scratch, with `earmark train --model NAME` (docs/models.md):")
         print_table(HEADER[:-1], [_cells(each)[:-1] for each in costs])

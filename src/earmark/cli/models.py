@@ -28,7 +28,9 @@ def list_models(
     families: Annotated[
         bool, typer.Option("--families", help="Only the networks to be trained from scratch, with their costs.")
     ] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print those as a table of docs/models.md.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print --families as the table of docs/models.md.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the first table, or --families, as JSON.")] = False,
 ) -> None:
     """The networks that can be had as taggers, those adopted, and which are here; then those to train from scratch.
@@ -60,7 +62,7 @@ def list_models(
     output.print("\nmAP: on AudioSet, as published. Verified: scores equal those of the original code; a day, where")
     output.print("`earmark models check` held them against it here.")
     output.print("`earmark models get NAME` brings one; then `earmark tag NAME street.wav`.\n")
-    print_families()
+    print_families(beside=True)
 
 
 def get_model(
