@@ -99,6 +99,13 @@ def test_the_first_line_of_the_api_works_without_anything_heavy(python, toy):
     assert done.stdout.strip()
 
 
+def test_the_list_of_networks_needs_no_torch_and_says_what_does(earmark):
+    done = earmark("models")
+    assert done.returncode == 0, done.stderr
+    assert "mn04_as" in done.stdout
+    assert "Networks to train from scratch, and what they cost: torch tells. pip install" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -119,6 +126,7 @@ def test_what_is_plainly_wrong_is_said_before_torch_is_imported(earmark, toy, ar
     ("missing", "arguments", "expected"),
     [
         ("torch", ("train", "sounds"), "torch is needed to train. pip install 'earmark[train]'"),
+        ("torch", ("models", "--families"), "torch is needed to run `earmark models`. pip install 'earmark[train]'"),
         ("pandas", ("check", "sounds"), "pandas is needed to check. pip install 'earmark[train]'"),
         ("sklearn", ("train", "sounds"), "scikit-learn is needed to train. pip install 'earmark[train]'"),
     ],

@@ -20,9 +20,11 @@ from earmark.cli import models as commands
 from earmark.errors import ConfigError, TaggerFileError
 from earmark.flows import pretrained
 from earmark.models.pretrained.weights import WEIGHTS
+from earmark.models.tagging_net import MODELS
 from earmark.tagger import load_tagger
 from earmark.tagger.home import converted
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 TAGGER = Path(__file__).parents[2] / "docs" / "tagger-file" / "cnn.tagger.onnx"
 
 
@@ -64,10 +66,16 @@ def conversion(monkeypatch):
     return calls
 
 
+def rows(shown: str) -> dict[str, str]:
+    """The lines of the first table by their first word."""
+    first = shown.partition("To be trained from scratch")[0]
+    return {line.split()[0]: line for line in first.splitlines() if line.strip()}
+
+
 def test_the_list_tells_every_network_and_which_are_here(earmark):
     converted("yamnet").parent.mkdir(parents=True)
     converted("yamnet").touch()
-    lines = {line.split()[0]: line for line in earmark().splitlines() if line.strip()}
+    lines = rows(earmark())
     assert set(WEIGHTS) <= set(lines)
     for fact in ("mn ", "0.98 M", "527", "32 kHz", "10 s", "4 MB", "0.432", "MIT (Florian Schmid)"):
         assert fact in lines["mn04_as"]
@@ -136,7 +144,7 @@ def test_a_foreign_graph_is_adopted_listed_and_found_by_its_name(earmark, adopte
     assert f"{converted('loud')}  (`earmark embed loud" in shown
     tagger = load_tagger("loud")
     assert (tagger.labels, tagger.window_samples, tagger.hop_samples) == ((), 8000, 4000)
-    lines = {line.split()[0]: line for line in earmark().splitlines() if line.strip()}
+    lines = rows(earmark())
     assert lines["loud"].split()[:6] == ["loud", "adopted", "none", "16", "kHz", "0.5"]
     assert "unknown: ask whoever published loud.onnx" in lines["loud"]
     assert lines["loud"].split()[-2:] == ["no", "yes"]
@@ -220,8 +228,30 @@ def test_a_check_is_told_written_down_and_listed(earmark, tmp_path):
     assert first.rstrip().endswith(f"in scores ({date.today().isoformat()})")
     assert earmark("check", "yamnet") == first
     assert json.loads(earmark("check", "yamnet", "--json"))["n_windows"] == 2
-    lines = {line.split()[0]: line for line in earmark().splitlines() if line.strip()}
+    lines = rows(earmark())
     assert lines["yamnet"].split()[-2:] == [date.today().isoformat(), "yes"]
     listed = {entry["name"]: entry for entry in json.loads(earmark("--json"))}
     assert listed["yamnet"]["check"]["reference"] == "r.npz"
     assert listed["mn04_as"]["check"] is None
+
+
+def test_the_families_to_train_follow_with_what_they_cost(earmark):
+    second = earmark().partition("To be trained from scratch")[2]
+    lines = {line.split()[0]: line.split() for line in second.splitlines() if line.strip()}
+    assert set(MODELS) <= set(lines)
+    assert lines["tiny_cnn"][1:] == ["0.07", "M", "7", "M", "0.31", "s"]
+    assert lines["se_cnn"][-1] == "squeeze-and-excitation"
+    assert "mn04_as" not in second
+
+
+def test_the_families_as_json_have_plain_numbers(earmark):
+    listed = {entry["family"]: entry for entry in json.loads(earmark("--families", "--json"))}
+    assert list(listed) == list(MODELS)
+    assert listed["tiny_cnn"]["n_parameters"] == 74_720
+    assert listed["gru"]["whole_window"] == ["recurrence"]
+
+
+def test_the_table_of_the_document_is_what_the_command_prints(earmark):
+    assert earmark("--families", "--markdown").strip() in DOCUMENT.read_text(encoding="utf-8"), (
+        "put what `earmark models --families --markdown` prints into docs/models.md"
+    )

@@ -8,13 +8,23 @@ import pytest
 import torch
 from torch.nn import functional
 
+from earmark import audio
+from earmark.audio.cache import Cache
+from earmark.augment.pipeline import AugmentConfig
+from earmark.data.manifest import Manifest
 from earmark.errors import ConfigError
-from earmark.export.graph import ScoringGraph, stamp, trace
+from earmark.export.graph import ScoringGraph, export_tagger, stamp, trace
 from earmark.models.branches import BRANCHES
+from earmark.models.costs import family_costs
 from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS, AttentionHead
 from earmark.models.tagging_net import MODELS, build
+from earmark.run import FoldFolder
+from earmark.tagger import load_tagger
 from earmark.tagger.metadata import TaggerMetadata
+from earmark.training.fit import fit
+from earmark.training.module import OptimConfig
+from earmark.windows import Framing
 
 FRONTEND = FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160, n_mels=32)
 WINDOW = 16000
@@ -22,8 +32,15 @@ N_CLASSES = 3
 SMALL = {  # 81 million weights would teach these tests nothing
     "aux_cnn": {"width": "0.125"},
     "cnn14": {"channels": "8,16,16,32,32,64"},
+    "cnn1d": {"channels": "32,32,64"},
     "crnn": {"channels": "8,16,16", "n_hidden": "16"},
+    "densenet": {"width": "0.25", "layers": "2,2,2,2"},
     "fsd_cnn": {"width": "0.125", "variant": "se_cat", "multi_scale": "true", "coordinate": "true"},
+    "gru": {"width": "32"},
+    "resnet": {"width": "0.25"},
+    "tf_lstm": {"width": "32", "chunk_width": "8"},
+    "transformer": {"width": "32", "n_layers": "2"},
+    "wave_cnn": {"width": "4"},
 }
 ENDINGS = {f"head {name}": {"head": name} for name in sorted(HEADS)}
 ENDINGS["head attention"]["branches"] = sorted(BRANCHES)
@@ -71,6 +88,7 @@ def test_silence_is_finite(net):
     assert net.train()(torch.zeros(2, WINDOW)).isfinite().all()
 
 
+@pytest.mark.parametrize("net", [*ENDINGS, "crnn"], indirect=True)
 def test_exported_graph_gives_the_scores_of_torch(net):
     net.train()(noise(8, seed=1))  # moves the batch norm statistics off their start
     net.eval()
@@ -90,6 +108,57 @@ def test_exported_graph_gives_the_scores_of_torch(net):
         assert len(steps) == len(expected_steps) == isinstance(net.head, AttentionHead)
         for ours, theirs in zip(steps, expected_steps, strict=True):
             np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """Four sounds of half a window to two windows, one of them with two labels."""
+    folder = tmp_path_factory.mktemp("sounds")
+    labels = [("a",), ("b",), ("a", "c"), ("b",)]
+    for number, n_samples in enumerate((WINDOW // 2, WINDOW, WINDOW, 2 * WINDOW)):
+        audio.write(folder / f"{number}.wav", noise(1, n_samples, seed=number)[0].numpy(), FRONTEND.sample_rate)
+    return Manifest.build(folder, [f"{number}.wav" for number in range(4)], labels)
+
+
+@pytest.mark.parametrize("family", sorted(MODELS))
+def test_two_epochs_then_a_file_that_tags_as_torch_does(family, sounds, tmp_path):
+    torch.manual_seed(0)
+    fresh = build(family, FRONTEND, N_CLASSES, SMALL.get(family))
+    framing = Framing(FRONTEND.sample_rate, WINDOW, WINDOW // 2, "repeat")
+    optim = OptimConfig(epochs=2, batch_size=2)
+    training = {"framing": framing, "cache": Cache(tmp_path / "cache"), "optim": optim, "augment": AugmentConfig()}
+    folder = FoldFolder(tmp_path / "fold")
+    net = fit(fresh, sounds, None, folder, precision="float32", **training).net
+    assert len(folder.read_history()) == 2
+    metadata = TaggerMetadata("m", sounds.vocabulary.labels, FRONTEND.sample_rate, 1.0, 0.5, multi_label=True)
+    export_tagger([net], metadata, tmp_path / "m.tagger.onnx", noise(3).numpy())
+    tagger = load_tagger(tmp_path / "m.tagger.onnx", threads=1)
+    for batch in (1, 5):
+        windows = noise(batch, seed=2)
+        scores, embedding = tagger.backend.run(windows.numpy())
+        with torch.no_grad():
+            np.testing.assert_allclose(scores, torch.sigmoid(net(windows)), atol=1e-4)
+            np.testing.assert_allclose(embedding, net.embed(windows), rtol=1e-2, atol=1e-2)
+    for clip in sounds.clips():
+        found = tagger.score(clip).scores
+        assert found.shape[1] == N_CLASSES
+        assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_a_step_hears_as_far_as_is_told_and_farther_only_where_that_is_told(net):
+    family = next(name for name, where in MODELS.items() if where.endswith(f":{type(net.backbone).__name__}"))
+    costs = family_costs(family, SMALL.get(family), FRONTEND)
+    seconds = 2 * costs.receptive_seconds + 1
+    spectrogram = net.frontend(noise(1, round(seconds * FRONTEND.sample_rate))).detach().requires_grad_()
+    features = net.eval().backbone(spectrogram)
+    features[..., features.shape[-1] // 2].square().sum().backward()
+    heard = spectrogram.grad.abs().sum(dim=(0, 1, 2)).nonzero()[:, 0]
+    spread = int(heard[-1] - heard[0])
+    n_samples = costs.receptive_seconds * FRONTEND.sample_rate
+    at_most = n_samples - 1
+    if not getattr(net.backbone, "hears_waveform", False):
+        at_most = (n_samples - FRONTEND.n_fft) / FRONTEND.hop_length
+    assert bool(costs.whole_window) == (spread > at_most + 0.5)
 
 
 def test_eight_clips_can_be_learnt_by_heart(net):

@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 
 from earmark.errors import ConfigError, FetchError, TaggerFileError
 from earmark.flows import pretrained
-from earmark.flows.pretrained import get, read_tensors
+from earmark.flows.pretrained import get
 from earmark.models.frontend import FrontendConfig
 from earmark.models.pretrained.networks import PRETRAINED, build_pretrained
+from earmark.models.pretrained.tensors import read_tensors
 from earmark.models.pretrained.weights import WEIGHTS, PublishedFile, find_weights
 from earmark.models.tagging_net import build
 from earmark.tagger import load_tagger

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from earmark.errors import ConfigError
 from earmark.export.graph import export_tagger
-from earmark.models.huggingface.networks import Wave, WaveConfig, build_hf, count_parameters
+from earmark.models.huggingface.networks import build_hf, count_parameters
 from earmark.models.huggingface.source import describe
+from earmark.models.wave import Wave, WaveConfig
 from earmark.tagger import TaggerMetadata, load_tagger
 
 transformers = pytest.importorskip("transformers", reason="needs the extra [hf]")

@@ -15,8 +15,9 @@ from earmark.config import change, read_yaml
 from earmark.data.manifest import Manifest
 from earmark.flows.run_config import RunConfig
 from earmark.models.frontend import FrontendConfig
-from earmark.models.huggingface.networks import WaveConfig, build_hf
+from earmark.models.huggingface.networks import build_hf
 from earmark.models.tagging_net import build
+from earmark.models.wave import WaveConfig
 from earmark.run import FoldFolder
 from earmark.training.fit import fit, suited
 from earmark.training.module import OptimConfig

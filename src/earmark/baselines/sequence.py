@@ -23,7 +23,7 @@ from earmark.baselines.linear_solver import base_logits
 from earmark.baselines.scores import append_squash
 from earmark.baselines.standardise import Standardisation, standardisation
 from earmark.export.backbone import Nodes
-from earmark.models.recurrent import onnx_weights
+from earmark.models.recurrence import onnx_weights
 
 N_DIRECTIONS = 64  # in which patches differ most: what attention and the recurrent network see
 LEAST_VARIANCE = 1e-3  # of the largest: a direction of less is not blown up to the size of the others
@@ -166,7 +166,7 @@ def _recurrent(nodes: Nodes, projected: str, gru: nn.GRU) -> str:
     states = nodes(
         "GRU",
         nodes("Transpose", projected, perm=[1, 0, 2]),
-        *(nodes.constant(weights.detach().numpy()) for weights in onnx_weights(gru)),
+        *(nodes.constant(weights.detach().numpy()) for weights in onnx_weights(gru, "GRU")),
         hidden_size=N_HIDDEN,
         direction="bidirectional",
         linear_before_reset=1,  # as torch has it

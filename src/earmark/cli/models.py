@@ -25,17 +25,30 @@ OPTIONS = {
 
 def list_models(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+    families: Annotated[
+        bool, typer.Option("--families", help="Only the networks to be trained from scratch, with their costs.")
+    ] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print --families as the table of docs/models.md.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the first table, or --families, as JSON.")] = False,
 ) -> None:
-    """The networks that can be had as taggers, those adopted, and which are here; `earmark tag NAME` uses one.
+    """The networks that can be had as taggers, those adopted, and which are here; then those to train from scratch.
 
     Examples:
 
       earmark models
 
       earmark models get mn04_as
+
+      earmark models --families
     """
     if context.invoked_subcommand:
+        return
+    from earmark.cli.families import print_families
+
+    if families or as_markdown:
+        print_families("json" if as_json else "markdown" if as_markdown else "table")
         return
     from earmark.models.pretrained.weights import WEIGHTS
     from earmark.tagger.home import present
@@ -48,7 +61,8 @@ def list_models(
     print_table(HEADER, [_cells(entry) for entry in entries])
     output.print("\nmAP: on AudioSet, as published. Verified: scores equal those of the original code; a day, where")
     output.print("`earmark models check` held them against it here.")
-    output.print("`earmark models get NAME` brings one; then `earmark tag NAME street.wav`.")
+    output.print("`earmark models get NAME` brings one; then `earmark tag NAME street.wav`.\n")
+    print_families(beside=True)
 
 
 def get_model(

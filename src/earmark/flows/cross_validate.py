@@ -19,7 +19,7 @@ from earmark.export.graph import export_tagger
 from earmark.flows.backbones import find_backbone, made_from
 from earmark.flows.experiment import Experiment
 from earmark.flows.run_config import FINETUNED
-from earmark.flows.starting_weights import blank_net, start_head, starting_net
+from earmark.flows.starting_weights import blank_net, start_head, started_from_file, starting_net
 from earmark.models.tagging_net import TaggingNet
 from earmark.predictions import Predictions, concatenate
 from earmark.run import REFIT, FoldFolder, write_json
@@ -117,14 +117,13 @@ class NetworkFolds:
         )
 
     def start(self, fold: int | str, training: Manifest) -> TaggingNet:
-        """The network before training: weights drawn from the fold's seed, or what a finetuned one has."""
+        """The network before training: weights drawn from the fold's seed, a file's, or what a finetuned one has."""
         config, labels = self.experiment.config, self.experiment.manifest.vocabulary.labels
-        if config.model != FINETUNED:
-            return self.blank(fold)
         torch.manual_seed(self._seed(fold))
         net, kept = starting_net(config, labels)
-        loss = config.optim.objective(training.multi_label)
-        start_head(net, kept, training, config.framing, self.experiment.cache, loss)
+        if config.model == FINETUNED:
+            loss = config.optim.objective(training.multi_label)
+            start_head(net, kept, training, config.framing, self.experiment.cache, loss)
         return net
 
     def train_refit(self) -> None:
@@ -150,6 +149,7 @@ class NetworkFolds:
         """Write the tagger file of a folder."""
         if self.experiment.config.model == FINETUNED:
             metadata = made_from(metadata, find_backbone(self.experiment.config.backbone))
+        metadata = started_from_file(metadata, self.experiment.config)
         export_tagger(nets, metadata, folder.tagger, self.experiment.sample_windows())
 
     def blank(self, fold: int | str) -> TaggingNet:

@@ -33,7 +33,7 @@ from earmark.flows.reading import Failures, read_rows
 from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
-from earmark.flows.starting_weights import blank_net, find_start
+from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
 from earmark.lookup import lookup
 from earmark.models.pretrained.networks import PRETRAINED
 from earmark.models.tagging_net import MODELS
@@ -80,7 +80,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
         if config.backbone.on:
             config = heard_by_backbone(config, defaults, recipe, settings, longest)
         elif config.model in MODELS:
-            blank_net(config, manifest.vocabulary.labels)  # values of options that are wrong are said before any work
+            config = rehearsed(config)
         cache = Cache()
         manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, n_clips, progress)
     except ManifestError:
@@ -91,6 +91,19 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     require_inner_splits(config, manifest)
     require_subsets(config, manifest)
     return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
+
+
+def rehearsed(config: RunConfig) -> RunConfig:
+    """The settings of a network that could be built, with the whole path of a file of starting weights.
+
+    Raises:
+        ConfigError: an option has a wrong value, or the weights are not those of the network.
+        FetchError: there is no such file, or it cannot be read.
+    """
+    if file := config.model_options.get(FILE_OPTION):
+        config = replace(config, model_options={**config.model_options, FILE_OPTION: str(Path(file).resolve())})
+    starting_net(config, ("any",))
+    return config
 
 
 def heard_by_backbone(

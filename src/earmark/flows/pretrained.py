@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import csv
 import logging
-import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from earmark import __version__
 from earmark.errors import FetchError
@@ -21,6 +17,7 @@ from earmark.export.graph import export_tagger
 from earmark.fetch import fetch, verify
 from earmark.fetch.checksum import digest
 from earmark.models.pretrained.networks import build_pretrained, load_weights
+from earmark.models.pretrained.tensors import read_tensors
 from earmark.models.pretrained.weights import PublishedFile, Weights, find_weights
 from earmark.run import write_atomically
 from earmark.tagger.home import converted, weights_folder
@@ -32,7 +29,6 @@ DEPTH = 2  # folders below the one given in which files are looked for
 # Of every class: nobody publishes thresholds. At this one 144 clips of ESC-50 get 2.6 tags each from mn04_as and from
 # yamnet, 7 % and 6 % of them none.
 THRESHOLD = 0.2
-UNREADABLE = (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError)
 
 Progress = Callable[[int], None]
 
@@ -133,25 +129,6 @@ def convert(weights: Weights, tensors: Path, labels: Path, path: Path) -> None:
     log.info("%s", load_weights(net, read_tensors(tensors), weights.name))
     metadata = _describe(weights, _read_labels(labels), digest(tensors, "sha256"))
     export_tagger([net.eval()], metadata, path, probes(metadata.window_samples, metadata.sample_rate))
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """A file of weights by tensor name; nothing in it is run.
-
-    Raises:
-        FetchError: it is damaged, or holds more than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FetchError(f"{path}: cannot be read as weights ({reason}). Get it again.") from error
-    state = found.get("model", found) if isinstance(found, dict) else {}  # some wrap what they trained in its state
-    if not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise FetchError(f"{path}: holds something other than named tensors. Pass the file as it was published.")
-    return dict(state)
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

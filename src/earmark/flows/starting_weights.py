@@ -18,23 +18,26 @@ from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.errors import ConfigError, FetchError, RunError
 from earmark.flows.adopt_hf import adopted_hf
-from earmark.flows.pretrained import read_tensors
 from earmark.flows.run_config import FINETUNED, RunConfig, frontend_for
 from earmark.models.frontend_config import FrontendConfig
 from earmark.models.huggingface.networks import build_hf
 from earmark.models.huggingface.source import PREFIX, describe
 from earmark.models.norms import to_group_norm
 from earmark.models.pretrained.networks import PRETRAINED, build_pretrained, load_weights, pretrained_network
+from earmark.models.pretrained.tensors import read_tensors
 from earmark.models.pretrained.weights import find_weights
 from earmark.models.tagging_net import MODELS, TaggingNet, build
 from earmark.run import REFIT, TAGGER_SUFFIX, FoldFolder, Run
 from earmark.tagger.home import converted, weights_folder
+from earmark.tagger.metadata import TaggerMetadata
 from earmark.training.fit import restore
 from earmark.training.linear_probe import fit_last_layer
 from earmark.training.objective import Objective
 from earmark.windows import Framing
 
 log = logging.getLogger("earmark")
+
+FILE_OPTION = "weights"  # of the families that can start from a file
 
 
 @dataclass(frozen=True)
@@ -160,9 +163,7 @@ def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
         RunError: it was fine-tuned from a run that is gone.
     """
     if config.model != FINETUNED:
-        parts = {"head": config.head, "branches": config.branches}
-        net = build(config.model, config.frontend, len(labels), config.model_options, **parts)
-        return to_group_norm(net) if config.optim.batch_norm == "group" else net
+        return _fresh_net(config, labels, without=FILE_OPTION)
     before = Path(config.backbone.on)
     if before.is_absolute() and not Run(before).config.is_file():  # runs are kept by their whole path
         raise RunError(
@@ -174,6 +175,14 @@ def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
     return net
 
 
+def _fresh_net(config: RunConfig, labels: Sequence[str], without: str = "") -> TaggingNet:
+    """A network of the settings' family, with its options but one."""
+    options = {name: value for name, value in config.model_options.items() if name != without}
+    parts = {"head": config.head, "branches": config.branches}
+    net = build(config.model, config.frontend, len(labels), options, **parts)
+    return to_group_norm(net) if config.optim.batch_norm == "group" else net
+
+
 def starting_net(config: RunConfig, labels: Sequence[str]) -> tuple[TaggingNet, list[str]]:
     """The network that a run starts from, with a head for its labels.
 
@@ -181,18 +190,27 @@ def starting_net(config: RunConfig, labels: Sequence[str]) -> tuple[TaggingNet, 
         The network, and those of the labels whose outputs it keeps: the logits of all others are drawn at random.
 
     Raises:
-        ConfigError: there is no such network.
+        ConfigError: there is no such network, or a file of weights is another's.
         FetchError: its weights are not on this machine.
         RunError: the run that it comes from has no finished network.
     """
     if config.model != FINETUNED:
-        return blank_net(config, labels), []
+        return _fresh_net(config, labels), []
     start = find_start(config.backbone.on, config.model_options)
     net = start.build()
     start.load(net)
     kept = change_head(net, start.labels, labels)
     log.info("starts from %s; %d of %d labels keep their outputs", config.backbone.on, len(kept), len(labels))
     return net, kept
+
+
+def started_from_file(metadata: TaggerMetadata, config: RunConfig) -> TaggerMetadata:
+    """The facts of a tagger file, with the file of weights that its network started from, if from one."""
+    if not (file := config.model_options.get(FILE_OPTION)):
+        return metadata
+    name = Path(file).name
+    facts = {**metadata.trained_on, "starting_weights": name}
+    return replace(metadata, trained_on=facts, licences=(*metadata.licences, f"{name}: see its own terms"))
 
 
 @torch.no_grad()

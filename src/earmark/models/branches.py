@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from earmark.models.recurrent import BothWays
+from earmark.models.recurrence import AddedGRU
 from earmark.models.steps import N_STEP_STATISTICS, step_statistics
 
 BRANCHES = {
@@ -34,7 +34,7 @@ class StepsBranch(nn.Module):
     def __init__(self, sample_rate: int):
         super().__init__()
         self.norm = nn.BatchNorm1d(N_STEP_STATISTICS)
-        self.recurrent = BothWays(N_STEP_STATISTICS, self.n_features, n_layers=2)
+        self.recurrent = AddedGRU(N_STEP_STATISTICS, self.n_features, n_layers=2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples), full scale ±1, to (batch, 128) float32."""

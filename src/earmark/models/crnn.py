@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from earmark.config import require
 from earmark.models.layers import ConvNormReLU, MelNorm
-from earmark.models.recurrent import BothWays
+from earmark.models.recurrence import AddedGRU
 
 
 class CRNN(nn.Module):
@@ -53,7 +53,7 @@ class CRNN(nn.Module):
             pool = nn.MaxPool2d((2, 1), ceil_mode=True)
             self.blocks.append(nn.Sequential(ConvNormReLU(n_in, n_out), pool))
             height = (height + 1) // 2
-        self.recurrent = BothWays(channels[-1] * height, n_hidden, n_layers)
+        self.recurrent = AddedGRU(channels[-1] * height, n_hidden, n_layers)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, 1, frames / 4)."""

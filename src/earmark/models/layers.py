@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -77,3 +79,51 @@ def even(features: Tensor, axis: int) -> Tensor:
     """
     length = features.shape[axis]
     return torch.cat([features, features.narrow(axis, length - 1, 1)], dim=axis) if length % 2 else features
+
+
+class TransformerBlock(nn.Module):
+    """Every step looks at all steps, then is worked on by itself; normalised before each, added to what came in.
+
+    Args:
+        n_features: of a step; a multiple of n_heads.
+        n_hidden: width of the middle layer; by default four times the features.
+        dropout: of what each half adds.
+
+    Source: Vaswani et al. 2017, arXiv 1706.03762; normalisation first as in Xiong et al. 2020, arXiv 2002.04745.
+
+    >>> TransformerBlock(8, 2)(torch.zeros(2, 5, 8)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, n_features: int, n_heads: int, *, n_hidden: int | None = None, dropout: float = 0.0):
+        super().__init__()
+        n_hidden = n_hidden or 4 * n_features
+        self.n_heads = n_heads
+        self.norm = nn.LayerNorm(n_features)
+        self.look = nn.Linear(n_features, 3 * n_features)
+        self.join = nn.Linear(n_features, n_features)
+        self.work = nn.Sequential(
+            nn.LayerNorm(n_features), nn.Linear(n_features, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_features)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """Sequence (batch, steps, features), same shape out."""
+        batch, n_steps, n_features = sequence.shape
+        parts = self.look(self.norm(sequence)).reshape(batch, n_steps, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        seen = nn.functional.scaled_dot_product_attention(parts[0], parts[1], parts[2])
+        sequence = sequence + self.dropout(self.join(seen.transpose(1, 2).reshape(batch, n_steps, n_features)))
+        return sequence + self.dropout(self.work(sequence))
+
+
+def positions(n_steps: int, n_features: int, device: torch.device) -> Tensor:
+    """Sines and cosines that tell each of any number of steps from the others, (steps, features).
+
+    >>> positions(3, 4, torch.device("cpu"))[0].tolist()
+    [0.0, 0.0, 1.0, 1.0]
+
+    Source: Vaswani et al. 2017, arXiv 1706.03762.
+    """
+    rates = torch.exp(torch.arange(n_features // 2, device=device) * (-2 * math.log(10000) / n_features))
+    angles = torch.arange(n_steps, device=device)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

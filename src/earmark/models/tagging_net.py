@@ -16,17 +16,25 @@ from earmark.models.branches import BRANCHES
 from earmark.models.derived import Derived
 from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.models.heads import HEADS, MeanHead
+from earmark.models.wave import Wave, WaveConfig
 
 MODELS = {
     "aux_cnn": "earmark.models.aux_cnn:AuxCNN",
+    "cnn1d": "earmark.models.cnn1d:CNN1D",
     "cnn14": "earmark.models.cnn14:CNN14",
     "crnn": "earmark.models.crnn:CRNN",
+    "densenet": "earmark.models.densenet:DenseNet",
     "fsd_cnn": "earmark.models.fsd_cnn:FSDCNN",
+    "gru": "earmark.models.gru:GRU",
     "mn": "earmark.models.mn:MN",
     "mobilenet_v1": "earmark.models.mobilenet_v1:MobileNetV1",
     "mobilenet_v2": "earmark.models.mobilenet_v2:MobileNetV2",
+    "resnet": "earmark.models.resnet:ResNet",
     "se_cnn": "earmark.models.se_cnn:SECNN",
+    "tf_lstm": "earmark.models.tf_lstm:TFLSTM",
     "tiny_cnn": "earmark.models.tiny_cnn:TinyCNN",
+    "transformer": "earmark.models.transformer:Transformer",
+    "wave_cnn": "earmark.models.wave_cnn:WaveCNN",
 }
 USUAL_HEAD = "avemax"
 USUAL_HEADS = {"crnn": "attention", "fsd_cnn": "pixel_shuffle"}  # of the families that were made for another
@@ -112,6 +120,7 @@ def build(
     """A network of the family `model` with fresh weights.
 
     Args:
+        frontend: of a family whose class says `hears_waveform` only the rate counts: the waveform itself goes in.
         options: keyword arguments of the family's class; text is coerced to their types.
         head: a name in HEADS; empty = the one that is usual for the family.
         branches: names in BRANCHES.
@@ -120,15 +129,18 @@ def build(
         ConfigError: no such family, head or branch, an option that the family does not have, or more channels than it
             hears.
     """
-    keywords = family_options(model, frontend, options or {})
-    backbone = lookup(MODELS, model, "model")(frontend.n_rows, **keywords)
+    family, keywords = lookup(MODELS, model, "model"), family_options(model, frontend, options or {})
+    if hears_waveform(model):
+        hearing, backbone = Wave(WaveConfig(frontend.sample_rate, standardised=True)), family(**keywords)
+    else:
+        hearing, backbone = LogMel(frontend), family(frontend.n_rows, **keywords)
     if frontend.n_mfcc or frontend.n_deltas:
         backbone = Derived(frontend, backbone)
     top = lookup(HEADS, head or USUAL_HEADS.get(model, USUAL_HEAD), "head")
     beside = [lookup(BRANCHES, name, "branch")(frontend.sample_rate) for name in branches]
     sizes = {"dropout": backbone.dropout, "n_beside": sum(branch.n_features for branch in beside)}
     auxiliary = [MeanHead(width, n_classes, dropout=backbone.dropout) for width in getattr(backbone, "skip_widths", ())]
-    return TaggingNet(LogMel(frontend), backbone, top(backbone.n_features, n_classes, **sizes), beside, auxiliary)
+    return TaggingNet(hearing, backbone, top(backbone.n_features, n_classes, **sizes), beside, auxiliary)
 
 
 def family_options(model: str, frontend: FrontendConfig, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,6 +154,10 @@ def family_options(model: str, frontend: FrontendConfig, options: Mapping[str, A
     """
     family = lookup(MODELS, model, "model")
     keywords = keyword_options(family, options, f"model_options of {model}")
+    if hears_waveform(model) and frontend.n_mfcc:
+        raise ConfigError(
+            f"frontend.n_mfcc: found {frontend.n_mfcc}, and {model} hears the waveform. Choose 0, or another model."
+        )
     if frontend.n_channels == 1:
         return keywords
     if "n_channels" not in inspect.signature(family).parameters:
@@ -149,3 +165,8 @@ def family_options(model: str, frontend: FrontendConfig, options: Mapping[str, A
             f"frontend.n_deltas: found {frontend.n_deltas}, and {model} hears one channel. Choose 0, or another model."
         )
     return {"n_channels": frontend.n_channels, **keywords}
+
+
+def hears_waveform(model: str) -> bool:
+    """Whether a family goes without a spectrogram."""
+    return getattr(lookup(MODELS, model, "model"), "hears_waveform", False)

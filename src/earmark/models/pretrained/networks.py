@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,13 +14,12 @@ from earmark.models.frontend import LogMel
 from earmark.models.frontend_config import FrontendConfig
 from earmark.models.heads import HiddenHead, MeanHead, PooledHead, ProjectedHead
 from earmark.models.mn import hidden_channels
+from earmark.models.pretrained.keys import KeyReport, KeyRules, match_keys, place_tensors
 from earmark.models.tagging_net import MODELS, TaggingNet
 
 AUDIOSET_CLASSES = 527
 YAMNET_CLASSES = 521
-SHOWN_KEYS = 5
 MEL_TOLERANCE = 1e-4  # of the largest weight; libraries compute the bank in single precision
-COUNTER = "num_batches_tracked"  # of batch normalisation; nothing in a trained network depends on it
 
 EFFICIENTAT = FrontendConfig(
     sample_rate=32000,
@@ -64,8 +62,6 @@ PANNS = FrontendConfig(
     padding="reflect",
 )
 
-# What turns the name of a parameter of ours into their key: patterns and replacements, applied in this order.
-KeyRules = tuple[tuple[str, str], ...]
 EFFICIENTAT_KEYS: KeyRules = (
     (r"^backbone\.features\.", "features."),
     (r"\.layers\.", ".block."),
@@ -171,26 +167,6 @@ PRETRAINED: dict[str, PretrainedNetwork] = {
 }
 
 
-@dataclass(frozen=True)
-class KeyReport:
-    """Where every number of a file went."""
-
-    name: str
-    """Of the network."""
-    matched: Mapping[str, str]
-    """Our parameter or statistic ← their key."""
-    set_aside: tuple[str, ...]
-    """Their keys that our front end replaces, and counters."""
-    n_parameters: int
-    """Numbers that training moved: the matched keys without batch normalisation's statistics."""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name}: {len(self.matched)} tensors matched, {self.n_parameters:,} parameters, none missing, "
-            f"none left over ({len(self.set_aside)} set aside)"
-        )
-
-
 def pretrained_network(name: str) -> PretrainedNetwork:
     """The entry of PRETRAINED.
 
@@ -223,14 +199,7 @@ def build_pretrained(name: str) -> TaggingNet:
 
 def their_keys(net: TaggingNet, name: str) -> dict[str, str]:
     """Our parameter or statistic ← the key under which the file of `name` holds it; counters are left out."""
-    keys = {}
-    for ours in net.state_dict():
-        if not ours.endswith(COUNTER):
-            theirs = ours
-            for pattern, replacement in pretrained_network(name).keys:
-                theirs = re.sub(pattern, replacement, theirs)
-            keys[ours] = theirs
-    return keys
+    return match_keys(net.state_dict(), pretrained_network(name).keys)
 
 
 def load_weights(net: TaggingNet, state: Mapping[str, Tensor], name: str) -> KeyReport:
@@ -246,31 +215,14 @@ def load_weights(net: TaggingNet, state: Mapping[str, Tensor], name: str) -> Key
         ConfigError: a key is missing, left over or of another shape; the network is left as it was.
     """
     network = pretrained_network(name)
-    matched = their_keys(net, name)
-    taken = set(matched.values())
-    set_aside = [key for key in state if key.endswith(COUNTER) or key.startswith(network.frontend_keys or "\0")]
-    left_over = [key for key in state if key not in taken and key not in set_aside]
-    wrong = [f"{key} is missing" for key in matched.values() if key not in state]
-    wrong += [f"{key} is left over" for key in left_over]
-    mine = net.state_dict()
-    tensors = {}
-    for ours, key in matched.items():
-        if key not in state:
-            continue
-        tensor = state[key].transpose(2, 3) if network.time_first and state[key].ndim == 4 else state[key]
-        if tensor.shape != mine[ours].shape:
-            wrong.append(f"{key} is {tuple(tensor.shape)}, expected {tuple(mine[ours].shape)}")
-        tensors[ours] = tensor
+    wrong = []
     if network.mel_key in state and not _is_mel_bank(state[network.mel_key], net):
         wrong.append(f"{network.mel_key} is not the mel bank at {network.frontend.sample_rate} Hz")
-    if wrong:
-        more = f"; and {len(wrong) - SHOWN_KEYS} more" if len(wrong) > SHOWN_KEYS else ""
-        raise ConfigError(
-            f"{name}: these are not its weights: {'; '.join(wrong[:SHOWN_KEYS])}{more}. Take the published file."
-        )
-    net.load_state_dict(tensors, strict=False)
-    n_parameters = sum(tensors[ours].numel() for ours, _ in net.named_parameters())
-    return KeyReport(name, matched, tuple(set_aside), n_parameters)
+    if network.time_first:
+        state = {key: tensor.transpose(2, 3) if tensor.ndim == 4 else tensor for key, tensor in state.items()}
+    return place_tensors(
+        net, state, their_keys(net, name), name=name, replaced=network.frontend_keys, wrong=wrong
+    )
 
 
 def _is_mel_bank(theirs: Tensor, net: TaggingNet) -> bool:
