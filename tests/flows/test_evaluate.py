@@ -9,7 +9,7 @@ import pytest
 
 from earmark import audio
 from earmark.data.readers import read_manifest
-from earmark.errors import EarmarkError, ManifestError
+from earmark.errors import EarmarkError, ManifestError, TaggerFileError
 from earmark.flows.evaluate import evaluate
 from earmark.tagger import load_tagger, score_files
 
@@ -37,6 +37,16 @@ def test_a_tagger_is_scored_on_what_it_never_saw(forest, unseen):
     assert score.metrics["accuracy"].value >= 0.75  # tones and noise: the forest knows them
     again, _ = score_files(load_tagger(forest), read_manifest(unseen).clips())
     np.testing.assert_array_equal(found.predictions.scores, again.scores)
+
+
+def test_other_views_are_measured_on_the_same_tagger(forest, unseen):
+    plain, ends = evaluate(forest, unseen), evaluate(forest, unseen, views="ends", pool="geometric")
+    assert plain.predictions.clip_ids.tolist() == ends.predictions.clip_ids.tolist()
+    assert np.abs(plain.predictions.scores - ends.predictions.scores).max() > 1e-3
+    usual = evaluate(forest, unseen, views="sliding", pool="mean")
+    np.testing.assert_array_equal(plain.predictions.scores, usual.predictions.scores)
+    with pytest.raises(TaggerFileError, match="the views lengths need a graph that hears windows of any length"):
+        evaluate(forest, unseen, view_seconds=(0.4, 0.8))
 
 
 def test_labels_are_matched_by_name_not_by_place(forest, unseen):

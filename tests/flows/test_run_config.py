@@ -72,6 +72,9 @@ def test_a_written_run_config_reads_back_equal(tmp_path):
         ("optim.loss=bse", "optim.loss: 'bse' is none of"),
         ("window.padding=mirror", "window.padding: 'mirror' is none of zeros, repeat"),
         ("window.pool=median", "window.pool: 'median' is none of"),
+        ("window.views=all", "window.views: 'all' is none of sliding, ends, full, lengths"),
+        ("window.views=lengths", r"window.view_seconds: \[\] with the views lengths. Give lengths of windows"),
+        ("window.view_seconds=1", r"window.view_seconds: \[1.0\] with the views sliding"),
         ("precision=double", "precision: 'double' is none of"),
         ("ship=all", "ship: 'all' is none of refit, ensemble"),
         ("window.hop_seconds=3", "window.hop_seconds: 3 s would leave gaps between windows of 2 s"),
@@ -107,6 +110,8 @@ def test_settings_name_only_what_stands_in_the_tables():
     [
         (["model=finetuned"], "nothing to fine-tune"),
         (["model=gru"], "goes over the patches of a backbone"),
+        (["model=forest", "window.views=full"], "forest hears windows of one length, and full need others"),
+        (["window.views=lengths", "window.view_seconds=[0.02,1]"], "each longer than a transform"),
         (["backbone.on=a", "model=knn", "backbone.patch_seconds=-1"], "backbone.patch_seconds: found -1.0, expected 0"),
         (["backbone.on=mn04_as"], "se_cnn learns from the waveform and stands on nothing"),
     ],

@@ -21,7 +21,7 @@ def ensemble(
     """Are several models together better than the best of them? Nested scores, and one tagger of all.
 
     Whatever an ensemble fits, it fits without the fold that it is scored on. Of all kinds the simplest is shipped that
-    the best is not surely better than. The same command again reads the fits that are done.
+    is within one standard error of the best. The same command again reads the fits that are done.
 
     Examples:
 

@@ -13,7 +13,7 @@ from earmark.evaluation.scorecard import primary_metric
 
 EQUAL_CLIPS = 10.0  # equal weights count as much as so many clips that have the label and the full score for it
 N_RANKS = 96  # entries of a table of ranks
-SLOPE = 0.01  # of a table where many scores are equal: ranks then rise a hundred times as fast as scores
+STEEPEST = 1000.0  # how much faster than scores ranks rise where many scores are equal
 FINEST_RANK = 1 / 1024  # the highest scores decide: the ranks lie closer the higher they are
 
 
@@ -50,7 +50,10 @@ def rank_table(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     table = np.quantile(scores.astype(np.float64), ranks)
     table[0], table[-1] = 0.0, 1.0
     # Equal scores would be a step, which no two runtimes take alike: a steep slope instead.
-    return (1 - SLOPE) * table + SLOPE * ranks
+    gaps = ranks / STEEPEST
+    table = np.maximum.accumulate(table - gaps) + gaps
+    room = (1 - ranks) / STEEPEST
+    return np.minimum(table, 1 - room)
 
 
 def greedy(panel: Panel, seed: int = 0) -> dict[str, Any]:

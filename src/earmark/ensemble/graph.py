@@ -51,15 +51,17 @@ def _geometric(add: Nodes, combination: Mapping[str, Any], multi_label: bool) ->
 
 
 def _rank(add: Nodes, combination: Mapping[str, Any], multi_label: bool) -> str:
-    """A table is a sum of ramps, one for each of its steps."""
+    """A table is a sum of ramps, one for each of its steps; some are steeper than single precision can climb."""
     del multi_label
     tables, ranks = np.array(combination["scores"]), np.array(combination["ranks"])
-    begins, widths = tables[:, None, :-1], np.diff(tables)[:, None]
-    scores = add("Unsqueeze", MEMBER_SCORES, add.constant([3]))
-    steps = add("Div", add("Sub", scores, add.constant(begins)), add.constant(widths))
-    ramps = add("Clip", steps, add.constant(0.0), add.constant(1.0))
-    risen = add("ReduceSum", add("Mul", ramps, add.constant(np.diff(ranks))), add.constant([3]), keepdims=0)
-    return add("ReduceMean", risen, add.constant([1]), keepdims=0)
+    begins, widths, rises, low, high = (
+        add.constant(values, np.float64)
+        for values in (tables[:, None, :-1], np.diff(tables)[:, None], np.diff(ranks), 0.0, 1.0)
+    )
+    scores = add("Unsqueeze", add("Cast", MEMBER_SCORES, to=TensorProto.DOUBLE), add.constant([3]))
+    ramps = add("Clip", add("Div", add("Sub", scores, begins), widths), low, high)
+    risen = add("ReduceSum", add("Mul", ramps, rises), add.constant([3]), keepdims=0)
+    return add("Cast", add("ReduceMean", risen, add.constant([1]), keepdims=0), to=TensorProto.FLOAT)
 
 
 def _stack(add: Nodes, combination: Mapping[str, Any], multi_label: bool) -> str:

@@ -36,6 +36,10 @@ class Member:
     def name(self) -> str:
         return self.run.name
 
+    @property
+    def multi_label(self) -> bool:
+        return self.tagger.metadata.multi_label
+
 
 def read_member(folder: Path) -> Member:
     """Read what a finished run ships and what it scored out of fold.
@@ -99,9 +103,9 @@ def _require_alike(first: Member, other: Member) -> None:
             f"{where}: knows other labels than {first.run.folder} ({', '.join(apart) or 'in another order'}). "
             "Members give the same labels in the same order."
         )
-    if its.multi_label != known.multi_label:
+    if other.multi_label != first.multi_label:
         raise RunError(
-            f"{where}: lets {'several labels' if its.multi_label else 'one label'} hold at once and "
+            f"{where}: lets {'several labels' if other.multi_label else 'one label'} hold at once and "
             f"{first.run.folder} does not. Train both on the same table."
         )
     strangers = sorted(set(its.clip_ids) ^ set(known.clip_ids))
@@ -166,7 +170,7 @@ def make_panel(members: Sequence[Member]) -> Panel:
     return Panel(
         tuple(member.name for member in members),
         rows.labels,
-        manifest.multi_label,
+        first.multi_label,
         scores,
         rows.starts,
         rows.ends,

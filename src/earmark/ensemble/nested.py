@@ -62,14 +62,20 @@ def nested_rows(panel: Panel, fits: Fits) -> Predictions:
 def error_correlations(panel: Panel) -> np.ndarray:
     """(members, members): how much the members err alike on clips, from 1 (together) to -1 (against one another).
 
-    Correlations of score minus target over all clips and known labels; nan where a member's error does not vary.
+    Correlations, over clips and known labels, of a score's distance from the member's mean score for clips that have
+    the label, or that have it not. Of score minus target they would be high for any two that are ever unsure.
+    nan where a member's scores do not vary.
     """
-    known = panel.weights > 0
-    errors = [(panel.pooled(panel.of_member(name)).scores - panel.targets)[known] for name in panel.names]
-    centred = [error - error.mean() for error in errors]
-    lengths = np.array([np.linalg.norm(each) for each in centred])
+    errors = []
+    for name in panel.names:
+        scores = panel.pooled(panel.of_member(name)).scores.astype(np.float64)
+        for present in (0, 1):
+            counts = panel.weights * (panel.targets == present)
+            scores -= (counts > 0) * (scores * counts).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+        errors.append(scores[panel.weights > 0])
+    lengths = np.array([np.linalg.norm(each) for each in errors])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array(centred) @ np.array(centred).T / np.outer(lengths, lengths)
+        return np.array(errors) @ np.array(errors).T / np.outer(lengths, lengths)
 
 
 def judge(
@@ -82,7 +88,7 @@ def judge(
         remarks: sentences that belong to the scores.
 
     Returns:
-        All scores; each ensemble minus the best member; the simplest kind that the best is not surely better than.
+        All scores; each ensemble minus the best member; the simplest kind within one standard error of the best.
     """
     card = make_scorecard(
         panel.targets,
@@ -106,6 +112,7 @@ def judge(
         return Comparison(a, b, metric, difference(panel.targets, scores[a], scores[b], resamples, **known))
 
     top = best(ensembles)
-    level = {name for name in ensembles if name == top or not compare(top, name).interval.low > 0}
+    ahead = {name: compare(top, name).interval for name in ensembles if name != top}
+    level = {top, *(name for name, found in ahead.items() if not found.value > found.standard_error)}
     against = tuple(compare(name, best(members)) for name in ensembles)
     return card, against, next(name for name in ENSEMBLES if name in level)

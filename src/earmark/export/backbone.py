@@ -35,11 +35,11 @@ class Nodes:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
-    def constant(self, values: Sequence[float]) -> str:
-        """Append a constant, int64 of whole numbers, else float32."""
+    def constant(self, values: Sequence[float] | np.ndarray | float, kind: type = np.float32) -> str:
+        """Append a constant, int64 of whole numbers, else of a kind."""
         array = np.array(values)
         name = f"{self.prefix}constant_{len(self.constants)}"
-        kept = array if array.dtype == np.int64 else array.astype(np.float32)
+        kept = array if array.dtype == np.int64 else array.astype(kind)
         self.constants.append(numpy_helper.from_array(kept, name))
         return name
 

@@ -52,7 +52,7 @@ def ensemble(runs: Sequence[Path | str], out: Path | str, *, how: str = ALL, see
     Args:
         runs: folders of runs on the same clips, labels and folds; each takes part with the model that it ships.
         out: the ensemble's folder.
-        how: a name in ENSEMBLES, or "all": of these the simplest is shipped that the best is not surely better than.
+        how: a name in ENSEMBLES, or "all": of these the simplest is shipped within one standard error of the best.
         seed: of the stacker.
 
     Raises:
