@@ -97,6 +97,16 @@ def test_a_graph_of_one_length_refuses_views_of_others(edit_onnx):
         load_tagger(edit_onnx()).with_views("both")
 
 
+def test_what_a_tagger_hears_is_said_in_words(make_tagger):
+    assert "hears 8000 Hz in windows of 0.5 s, one every 0.25 s; clip scores are their mean" in repr(make_tagger())
+    for fields, words in (
+        ({"views": "ends"}, "in windows of 0.5 s at start, middle and end;"),
+        ({"views": "full"}, "in one window over the whole recording, 0.5 s at least;"),
+        ({"views": "lengths", "view_seconds": (1.0, 2.5)}, "in windows of 1, 2.5 s, one every 0.25 s;"),
+    ):
+        assert words in repr(make_tagger(**fields))
+
+
 def test_a_file_that_says_nothing_new_stays_of_version_1(make_metadata):
     assert json.loads(make_metadata().to_json())["format_version"] == 1
     assert "view_seconds" not in json.loads(make_metadata().to_json())

@@ -125,6 +125,15 @@ class TaggerMetadata:
         """Whether the graph hears windows of several lengths."""
         return self.views in ANY_LENGTH
 
+    @property
+    def heard(self) -> str:
+        """What it hears of a recording, in words."""
+        lengths = ", ".join(f"{seconds:g}" for seconds in self.view_seconds or (self.window_seconds,))
+        return {
+            "ends": f"windows of {lengths} s at start, middle and end",
+            "full": f"one window over the whole recording, {lengths} s at least",
+        }.get(self.views, f"windows of {lengths} s, one every {self.hop_seconds:g} s")
+
     def to_json(self) -> str:
         """The document as JSON text on one line."""
         document = asdict(self)

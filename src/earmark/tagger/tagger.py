@@ -208,8 +208,7 @@ class Tagger:
         labels = f"{len(self.labels)} labels, {several} ({shown})" if self.labels else "no labels, only embeds"
         lines = [
             f"Tagger {known.name}: {labels}",
-            f"  hears {self.sample_rate} Hz in windows of {known.window_seconds:g} s, "
-            f"one every {known.hop_seconds:g} s; clip scores are their {known.pool}"
+            f"  hears {self.sample_rate} Hz in {known.heard}; clip scores are their {known.pool}"
             + (", calibrated" if known.calibration["clip"] else ""),
         ]
         for title, facts in (("trained on", known.trained_on), ("scores", known.scores)):
