@@ -1,14 +1,17 @@
-"""Make the test vectors of docs/tagger-file.md: five small taggers, two sounds, and what a reader must find.
+"""Make the test vectors of docs/tagger-file.md: small taggers, two sounds, and what a reader must find.
 
     python docs/tagger-file/make_vectors.py [FOLDER]
 
-Needs onnx, scikit-learn and skl2onnx. The five kinds are the ways in which a tagger can be built; each has
-the same three labels and hears 8 kHz in windows of half a second. Nothing is learned: the weights are drawn.
+Needs onnx, scikit-learn and skl2onnx. The kinds are the ways in which a tagger can be built, then those in which it can
+hear; each has the same three labels and hears 8 kHz in windows of half a second. Nothing is learned: the weights are
+drawn. The folder joins two of the files.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import sys
 import wave
 from pathlib import Path
@@ -45,14 +48,14 @@ class Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
-    def model(self, n_features: int) -> onnx.ModelProto:
+    def model(self, n_features: int, n_samples: int | str = WINDOW) -> onnx.ModelProto:
         value = helper.make_tensor_value_info
         outputs = [value("scores", TensorProto.FLOAT, ["batch", len(LABELS)])]
         outputs.append(value("embedding", TensorProto.FLOAT, ["batch", n_features]))
         graph = helper.make_graph(
             self.nodes,
             "tagger",
-            [value("waveform", TensorProto.FLOAT, ["batch", WINDOW])],
+            [value("waveform", TensorProto.FLOAT, ["batch", n_samples])],
             outputs,
             self.constants,
         )
@@ -133,6 +136,30 @@ def calibrated() -> onnx.ModelProto:
     return graph.model(N_MELS)
 
 
+def ends() -> onnx.ModelProto:
+    """A linear head on log-bands, for windows at start, middle and end."""
+    graph = Graph()
+    graph("Identity", log_bands(graph, "waveform"), output="embedding")
+    head(graph, "embedding", N_MELS, 7, "Sigmoid", output="scores")
+    return graph.model(N_MELS)
+
+
+def lengths() -> onnx.ModelProto:
+    """The same for windows of any length; another head."""
+    graph = Graph()
+    graph("Identity", log_bands(graph, "waveform"), output="embedding")
+    head(graph, "embedding", N_MELS, 8, "Sigmoid", output="scores")
+    return graph.model(N_MELS, "samples")
+
+
+def full() -> onnx.ModelProto:
+    """The same for recordings as a whole; another head."""
+    graph = Graph()
+    graph("Identity", log_bands(graph, "waveform"), output="embedding")
+    head(graph, "embedding", N_MELS, 9, "Softmax", output="scores")
+    return graph.model(N_MELS, "samples")
+
+
 def forest() -> onnx.ModelProto:
     """A random forest (one TreeEnsembleRegressor: scores are leaf fractions) behind in-graph features."""
     front = Graph("front_")
@@ -185,7 +212,7 @@ def forest() -> onnx.ModelProto:
 
 
 def document(name: str) -> dict:
-    """The metadata of one kind; between them the five say everything that version 1 can say."""
+    """The metadata of one kind; between them they say everything that can be said: ends, lengths and full version 2."""
     common = {
         "format": "earmark-tagger",
         "format_version": 1,
@@ -227,8 +254,11 @@ def document(name: str) -> dict:
             },
             "an_extra_field": "readers pass over what they do not know",
         },
+        "ends": {"format_version": 2, "views": "ends", "padding": "zeros", "pool": "geometric"},
+        "lengths": {"format_version": 2, "views": "lengths", "view_seconds": [0.25, 0.5, 1.0]},
+        "full": {"format_version": 2, "views": "full", "multi_label": False},
     }
-    return common | differences[name]
+    return common | differences.get(name, {})
 
 
 def write_sounds(folder: Path) -> None:
@@ -245,12 +275,33 @@ def write_sounds(folder: Path) -> None:
             file.writeframes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
+def write_together(folder: Path) -> Path:
+    """together.tagger/: two of the files, whose windows lie differently, and a manifest."""
+    inside = folder / "together.tagger"
+    inside.mkdir(exist_ok=True)
+    members = []
+    for name in ("calibrated", "lengths"):
+        shutil.copyfile(folder / f"{name}.tagger.onnx", inside / f"{name}.tagger.onnx")
+        content = (inside / f"{name}.tagger.onnx").read_bytes()
+        members.append({"file": f"{name}.tagger.onnx", "sha256": hashlib.sha256(content).hexdigest()})
+    manifest = {
+        "format": "earmark-tagger-folder",
+        "format_version": 2,
+        "tagger": document("together"),
+        "members": members,
+        "rows": 0,
+        "combination": {"kind": "mean", "weights": [[0.25, 0.5, 1.0], [0.75, 0.5, 0.0]]},
+    }
+    (inside / "manifest.json").write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+    return inside
+
+
 def main(folder: Path) -> None:
     """Write the taggers, the JSON that a web page reads beside them, the sounds and expected.json."""
     folder.mkdir(parents=True, exist_ok=True)
     write_sounds(folder)
     expected = {}
-    for build in (cnn, forest, patches, ensemble, calibrated):
+    for build in (cnn, forest, patches, ensemble, calibrated, ends, lengths, full):
         name = build.__name__
         model, text = build(), json.dumps(document(name))
         helper.set_model_props(model, {"earmark": text})
@@ -259,6 +310,9 @@ def main(folder: Path) -> None:
         (folder / f"{name}.tagger.json").write_text(text + "\n", encoding="utf-8")
         for sound in ("short.wav", "long.wav"):
             expected[f"{name} {sound}"] = read_tagger(folder / f"{name}.tagger.onnx", folder / sound)
+    together = write_together(folder)
+    for sound in ("short.wav", "long.wav"):
+        expected[f"together {sound}"] = read_tagger(together, folder / sound)
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 
 

@@ -34,32 +34,47 @@ function readWav(bytes) {
   return Float32Array.from({ length: n }, (_, i) => view.getInt16(at + 8 + 2 * i, true) / 32768);
 }
 
+// Start and length of what the graph hears of n samples; a start below 0 is silence before the recording.
+function views(n, t) {
+  const samplesIn = (seconds) => Math.floor(seconds * t.sample_rate + 0.5);
+  const window = samplesIn(t.window_seconds);
+  const hop = samplesIn(t.hop_seconds);
+  const over = n - window;
+  if (t.views === "full" || (t.views === "ends" && over < 0 && t.padding === "repeat"))
+    return [[0, Math.max(n, window)]];
+  if (t.views === "ends") {
+    const offsets = [...new Set([0, Math.floor(Math.abs(over) / 2), Math.abs(over)])];
+    return offsets.map((offset) => [over < 0 ? -offset : offset, window]);
+  }
+  const found = [];
+  for (const length of t.views === "lengths" ? t.view_seconds.map(samplesIn) : [window]) {
+    const first = found.length;
+    for (let start = 0; start + length <= n; start += hop) found.push([start, length]);
+    if (found.length === first) found.push([0, length]);
+    if (found.at(-1)[0] < n - length) found.push([n - length, length]);
+  }
+  return found;
+}
+
 export async function readTagger(ort, graph, t, samples) {
-  if (t.format !== "earmark-tagger" || t.format_version > 1) throw new Error("not a tagger of format version 1");
+  if (t.format !== "earmark-tagger" || t.format_version > 2) throw new Error("not a tagger of format version 1 or 2");
   const session = await ort.InferenceSession.create(graph);
-  const n = samples.length;
-  const window = Math.floor(t.window_seconds * t.sample_rate + 0.5);
-  const hop = Math.floor(t.hop_seconds * t.sample_rate + 0.5);
-  const starts = [];
-  for (let start = 0; start + window <= n; start += hop) starts.push(start);
-  if (!starts.length) starts.push(0);
-  if (starts.at(-1) < n - window) starts.push(n - window);
   const repeat = t.padding === "repeat";
-  const sample = (i) => (i < n ? samples[i] : repeat ? samples[i % n] : 0);
-  const windows = new Float32Array(starts.length * window);
-  starts.forEach((start, row) => {
-    for (let i = 0; i < window; i++) windows[row * window + i] = sample(start + i);
-  });
-  const waveform = new ort.Tensor("float32", windows, [starts.length, window]);
-  const { scores } = await session.run({ waveform });
-  const classes = t.labels.length;
-  const rows = starts.map((_, r) => Array.from(scores.data.slice(r * classes, (r + 1) * classes)));
-  const column = (c) => rows.map((row) => row[c]);
+  const sample = (i) => (repeat ? samples[i % samples.length] : (samples[i] ?? 0)); // before and behind it: zeros
+  const heard = views(samples.length, t);
+  const rows = [];
+  for (const [start, length] of heard) {
+    const window = Float32Array.from({ length }, (_, i) => sample(start + i));
+    const { scores } = await session.run({ waveform: new ort.Tensor("float32", window, [1, length]) });
+    rows.push(Array.from(scores.data));
+  }
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-  const pooled = t.labels.map((_, c) => (t.pool === "max" ? Math.max(...column(c)) : mean(column(c))));
+  const logs = (values) => values.map((x) => Math.log(Math.min(Math.max(x, 1e-7), 1)));
+  const pools = { mean, max: (values) => Math.max(...values), geometric: (values) => Math.exp(mean(logs(values))) };
+  const pooled = t.labels.map((_, c) => pools[t.pool](rows.map((row) => row[c])));
   const clip = calibrate(pooled, t.calibration.clip, t.multi_label);
   return {
-    starts,
+    starts: heard.map(([start]) => Math.max(start, 0)),
     window_scores: rows,
     window_tags: rows.map((row) => tags(row, t.thresholds.window, t)),
     clip_scores: clip,

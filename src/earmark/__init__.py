@@ -23,6 +23,7 @@ PUBLIC = {
     "check": "earmark.flows.check:check",
     "demo": "earmark.flows.demo:demo",
     "embed_files": "earmark.tagger:embed_files",
+    "ensemble": "earmark.flows.ensemble:ensemble",
     "evaluate": "earmark.flows.evaluate:evaluate",
     "few_shot": "earmark.flows.few_shot:show_few_shot",
     "ladder": "earmark.flows.ladder:ladder",

@@ -78,7 +78,7 @@ class Predictions:
         )
 
     def to_clips(self, how: str) -> Predictions:
-        """One row per clip, its windows pooled by "mean" or "max", clips in order of first appearance."""
+        """One row per clip, its windows pooled as `windows.pool` does it, clips in order of first appearance."""
         ids, first, inverse = np.unique(self.clip_ids, return_index=True, return_inverse=True)
         order = np.argsort(first)
         by_clip = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])

@@ -13,7 +13,8 @@ from itertools import islice
 import numpy as np
 
 PADDINGS = ("zeros", "repeat")
-POOLS = ("mean", "max")
+POOLS = ("mean", "max", "geometric")
+SCORE_MARGIN = 1e-7  # scores are kept this far from 0 and 1 before a logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ def window_starts(n_samples: int, window_samples: int, hop_samples: int) -> np.n
     return starts if starts[-1] == end else np.append(starts, end)
 
 
-def pad(waveform: np.ndarray, n_samples: int, padding: str, start: int = 0) -> np.ndarray:
+def pad(waveform: np.ndarray, n_samples: int, padding: str, before: int = 0) -> np.ndarray:
     """Lengthen a waveform (samples,) at its end to n_samples with "zeros", or by saying it again ("repeat").
 
     Args:
-        start: zeros that stand before it already; repeated, the sample that comes first. Training alone uses it.
+        before: how many of the zeros stand before it; repeated, the sample that comes first.
 
     >>> pad(np.array([1.0, 2.0]), 5, "repeat").tolist(), pad(np.array([1.0, 2.0]), 4, "zeros").tolist()
     ([1.0, 2.0, 1.0, 2.0, 1.0], [1.0, 2.0, 0.0, 0.0])
@@ -63,8 +64,8 @@ def pad(waveform: np.ndarray, n_samples: int, padding: str, start: int = 0) -> n
     if len(waveform) >= n_samples:
         return waveform
     if padding == "repeat":
-        return np.resize(np.roll(waveform, -start), n_samples)
-    return np.pad(waveform, (start, n_samples - len(waveform) - start))
+        return np.resize(np.roll(waveform, -before), n_samples)
+    return np.pad(waveform, (before, n_samples - len(waveform) - before))
 
 
 def frame(waveform: np.ndarray, window_samples: int, hop_samples: int, padding: str) -> np.ndarray:
@@ -132,5 +133,11 @@ def frame_stream(
 
 
 def pool(scores: np.ndarray, how: str) -> np.ndarray:
-    """Window scores (windows, classes) to one clip's scores (classes,): their "mean" or "max"."""
+    """Window scores (windows, classes) to one clip's scores (classes,): their "mean", "max" or "geometric" mean.
+
+    >>> pool(np.array([[0.1, 0.0], [0.9, 0.0]]), "geometric").round(7).tolist()
+    [0.3, 1e-07]
+    """
+    if how == "geometric":
+        return np.exp(np.log(np.clip(scores, SCORE_MARGIN, 1.0)).mean(axis=0))
     return scores.max(axis=0) if how == "max" else scores.mean(axis=0)

@@ -24,6 +24,7 @@ FLOORS = {
     "page": 7,
     "training": 8,
     "baselines": 8,
+    "ensemble": 8,
     "report": 9,
     "flows": 10,
     "cli": 11,

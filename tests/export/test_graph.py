@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -36,6 +36,19 @@ def test_a_written_file_is_read_and_scores_as_torch_does(tmp_path):
     with torch.no_grad():
         expected = torch.sigmoid(net(0)(torch.from_numpy(WINDOWS))).numpy()
     np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_a_graph_for_windows_of_any_length_says_what_torch_says_at_each(tmp_path):
+    path = tmp_path / "m.tagger.onnx"
+    views = {"views": "lengths", "view_seconds": (0.3, 0.5, 1.1)}
+    export_tagger([net(0)], replace(metadata(True), **views), path, WINDOWS)
+    tagger = load_tagger(path)
+    for n_samples in (2400, 4000, 8800):
+        windows = np.resize(WINDOWS, (2, n_samples))
+        with torch.no_grad():
+            expected = torch.sigmoid(net(0)(torch.from_numpy(windows))).numpy()
+        np.testing.assert_allclose(tagger.backend.run(windows)[0], expected, atol=1e-4)
+    assert (tagger.metadata.view_samples, tagger.metadata.format_version) == ((2400, 4000, 8800), 2)
 
 
 def test_several_nets_become_one_graph_of_their_mean(tmp_path):
@@ -91,7 +104,7 @@ def test_a_file_that_cannot_be_replaced_keeps_the_old_one(tmp_path, monkeypatch,
 
 
 def test_nets_whose_front_ends_learnt_each_hear_through_their_own(tmp_path):
-    learning = dataclasses.replace(FRONTEND, learns=("mel",))
+    learning = replace(FRONTEND, learns=("mel",))
     nets = []
     for seed in (0, 1):
         torch.manual_seed(seed)

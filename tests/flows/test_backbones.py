@@ -152,3 +152,9 @@ HASHES = {f"{letter}.wav": letter * 64 for letter in "abcd"}
 
 def clips(*names: str) -> Manifest:
     return Manifest.build(Path(), names, [("x",)] * len(names))
+
+
+def test_a_folder_of_taggers_is_no_backbone():
+    folder = Path(__file__).parents[2] / "docs" / "tagger-file" / "together.tagger"
+    with pytest.raises(TaggerFileError, match="is a folder of several taggers, and a head stands on one"):
+        find_backbone(BackboneConfig(on=str(folder)))

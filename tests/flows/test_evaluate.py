@@ -9,7 +9,7 @@ import pytest
 
 from earmark import audio
 from earmark.data.readers import read_manifest
-from earmark.errors import EarmarkError, ManifestError
+from earmark.errors import EarmarkError, ManifestError, TaggerFileError
 from earmark.flows.evaluate import evaluate
 from earmark.tagger import load_tagger, score_files
 
@@ -45,6 +45,16 @@ def test_what_a_narrow_band_takes_from_the_scores_is_said_once(forest, unseen, s
     evaluate(forest, unseen)
     [said] = [record.message for record in caplog.records if "Hz recording" in record.message]
     assert said.startswith(f"2 recordings, such as {unseen}/low/100.wav: 4000 Hz recording, tagger hears up to 4000 Hz")
+
+
+def test_other_views_are_measured_on_the_same_tagger(forest, unseen):
+    plain, ends = evaluate(forest, unseen), evaluate(forest, unseen, views="ends", pool="geometric")
+    assert plain.predictions.clip_ids.tolist() == ends.predictions.clip_ids.tolist()
+    assert np.abs(plain.predictions.scores - ends.predictions.scores).max() > 1e-3
+    usual = evaluate(forest, unseen, views="sliding", pool="mean")
+    np.testing.assert_array_equal(plain.predictions.scores, usual.predictions.scores)
+    with pytest.raises(TaggerFileError, match="the views lengths need a graph that hears windows of any length"):
+        evaluate(forest, unseen, view_seconds=(0.4, 0.8))
 
 
 def test_labels_are_matched_by_name_not_by_place(forest, unseen):

@@ -47,7 +47,7 @@ def test_unknown_fields_are_passed_over(make_metadata):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "format version 2, and this Earmark reads up to 1. pip install --upgrade"),
+        ({"format_version": 3}, "format version 3, and this Earmark reads up to 2. pip install --upgrade"),
         ({"format_version": "1"}, "format_version is '1' .expected a whole number"),
         ({"format_version": 0}, "format_version is 0"),
         ({"format": "other"}, 'is not an object with "format": "earmark-tagger"'),
@@ -64,8 +64,11 @@ def test_unknown_fields_are_passed_over(make_metadata):
         ({"window_seconds": float("nan")}, "window_seconds is nan"),
         ({"multi_label": 1}, "multi_label is 1 .expected true or false"),
         ({"padding": "mirror"}, "padding is 'mirror' .expected zeros or repeat"),
-        ({"pool": "median"}, "pool is 'median' .expected mean or max"),
-        ({"views": "ends"}, "views is 'ends' .expected sliding"),
+        ({"pool": "median"}, "pool is 'median' .expected mean or max or geometric"),
+        ({"views": "all"}, "views is 'all' .expected sliding or ends or full or lengths"),
+        ({"views": "lengths"}, r"view_seconds is \(\) .expected numbers above 0 with the views lengths"),
+        ({"view_seconds": [1.0]}, "view_seconds is .* .expected numbers above 0"),
+        ({"views": "lengths", "view_seconds": [1.0, 0]}, "view_seconds is .* .expected numbers above 0"),
         ({"thresholds": {"window": [0.5, 0.5]}}, "thresholds.clip is missing"),
         (
             {"thresholds": {"window": [0.5], "clip": [0.5, 0.5]}},

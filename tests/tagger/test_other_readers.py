@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "docs" / "tagger-file"
 EXPECTED = json.loads((VECTORS / "expected.json").read_text())
 PAIRS = sorted(EXPECTED)
+PAIRS_OF_FILES = [pair for pair in PAIRS if not pair.startswith("together")]  # which is a folder
 
 
 def check(printed: str, pair: str) -> None:
@@ -26,7 +27,8 @@ def check(printed: str, pair: str) -> None:
 
 def files(pair: str) -> tuple[Path, Path, Path]:
     kind, sound = pair.split()
-    return VECTORS / f"{kind}.tagger.onnx", VECTORS / f"{kind}.tagger.json", VECTORS / sound
+    file, folder = VECTORS / f"{kind}.tagger.onnx", VECTORS / f"{kind}.tagger"
+    return file if file.exists() else folder, VECTORS / f"{kind}.tagger.json", VECTORS / sound
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -55,7 +57,7 @@ def ort_web() -> Path:
     pytest.skip("onnxruntime-web is not there: npm install onnxruntime-web, or set EARMARK_NODE_MODULES")
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", PAIRS_OF_FILES)
 def test_javascript_reader_passes(pair, ort_web):
     run = subprocess.run(
         ["node", VECTORS / "read_tagger.mjs", *files(pair), ort_web],
@@ -67,7 +69,7 @@ def test_javascript_reader_passes(pair, ort_web):
     check(run.stdout, pair)
 
 
-@pytest.mark.parametrize("kind", sorted({pair.split()[0] for pair in PAIRS}))
+@pytest.mark.parametrize("kind", sorted({pair.split()[0] for pair in PAIRS_OF_FILES}))
 def test_json_beside_the_file_is_the_one_inside(kind):
     ort = pytest.importorskip("onnxruntime")
     session = ort.InferenceSession(VECTORS / f"{kind}.tagger.onnx", providers=["CPUExecutionProvider"])

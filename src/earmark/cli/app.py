@@ -13,6 +13,7 @@ from earmark.cli import (
     corpora,
     data,
     embed,
+    ensemble,
     few_shot,
     ladder,
     leaderboard,
@@ -58,6 +59,7 @@ app.command()(split.split)
 app.command()(train.train)
 app.command()(ladder.ladder)
 app.command("few-shot")(few_shot.few_shot)
+app.command()(ensemble.ensemble)
 app.command()(score.evaluate)
 app.command()(score.report)
 app.command()(tag.tag)

@@ -19,6 +19,15 @@ def evaluate(
         str | None, typer.Option(help="train, validation or test. [default: test if the table has one, else all]")
     ] = None,
     fraction: options.Fraction = 1.0,
+    views: Annotated[
+        str | None, typer.Option(help="What it hears of a clip: sliding, ends, full, lengths. [default: its own]")
+    ] = None,
+    view_seconds: Annotated[
+        str | None, typer.Option(help="With --views lengths: of its windows.", metavar="SECONDS,SECONDS,…")
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")
+    ] = None,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,
@@ -29,9 +38,11 @@ def evaluate(
 
     Of a table with a test split only that is scored; if `earmark split` has locked it, the look is counted.
 
-    Example:
+    Examples:
 
       earmark evaluate runs/birds/birds.tagger.onnx other-site/labels.csv
+
+      earmark evaluate runs/birds other-site/labels.csv --views ends --pool geometric
     """
     from earmark.flows.evaluate import evaluate as run_evaluation
 
@@ -45,6 +56,9 @@ def evaluate(
         folder_tricks=folder_tricks,
         merge=merge,
         fraction=fraction,
+        views=views,
+        view_seconds=parse_seconds(view_seconds),
+        pool=pool,
     )
     if out:
         evaluated.scorecard.save(out)
@@ -57,6 +71,20 @@ def evaluate(
         for path, reason in evaluated.failures:
             messages.print(f"  {path}: {reason}")
         raise typer.Exit(1)
+
+
+def parse_seconds(text: str | None) -> tuple[float, ...]:
+    """Seconds between commas; none of None.
+
+    Raises:
+        ConfigError: they are no numbers.
+    """
+    from earmark.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise ConfigError(f"--view-seconds {text}: expected seconds between commas, such as 1,2.5.") from error
 
 
 def report(

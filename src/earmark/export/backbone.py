@@ -37,11 +37,11 @@ class Nodes:
         self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
         return name
 
-    def constant(self, values: npt.ArrayLike) -> str:
-        """Append a constant, int64 of whole numbers, else float32."""
+    def constant(self, values: npt.ArrayLike, kind: type = np.float32) -> str:
+        """Append a constant, int64 of whole numbers, else of a kind."""
         array = np.asarray(values)
         name = f"{self.prefix}constant_{len(self.constants)}"
-        kept = array if array.dtype == np.int64 else array.astype(np.float32, copy=False)
+        kept = array if array.dtype == np.int64 else array.astype(kind, copy=False)
         self.constants.append(numpy_helper.from_array(kept, name))
         return name
 

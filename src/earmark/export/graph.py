@@ -26,6 +26,7 @@ from earmark.tagger.metadata import METADATA_KEY, TaggerMetadata
 OPSET = 20
 ML_OPSET = 3
 IR_VERSION = 10  # what the oldest allowed ONNX Runtime loads
+MOST_SAMPLES = 10**8  # of a window of free length: an hour at 28 kHz
 TOLERANCE = 1e-4  # of scores, torch against the file; of embeddings by their largest number
 
 
@@ -66,14 +67,20 @@ class ScoringGraph(nn.Module):
         return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=-1)
 
 
-def trace(module: nn.Module, window_samples: int, outputs: tuple[str, ...]) -> onnx.ModelProto:
+def trace(
+    module: nn.Module, window_samples: int, outputs: tuple[str, ...], shortest_samples: int | None = None
+) -> onnx.ModelProto:
     """Export a module of one input, `waveform` (batch, window_samples), with a free batch.
 
     Args:
         outputs: names of what the module returns, in order.
+        shortest_samples: the length of a window is free as well, from so much up; None = it is not.
     """
     module = module.eval()
     example = torch.zeros(2, window_samples)
+    free = {0: torch.export.Dim("batch", min=1, max=4096)}
+    if shortest_samples is not None:
+        free[1] = torch.export.Dim("samples", min=shortest_samples, max=MOST_SAMPLES)
     with warnings.catch_warnings(), _silent_exporter():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -81,7 +88,7 @@ def trace(module: nn.Module, window_samples: int, outputs: tuple[str, ...]) -> o
             (example,),
             input_names=["waveform"],
             output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            dynamic_shapes=(free,),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -143,7 +150,9 @@ def export_tagger(nets: list[TaggingNet], metadata: TaggerMetadata, path: Path, 
     squash = torch.sigmoid if metadata.multi_label else lambda logits: torch.softmax(logits, dim=1)
     expected = torch.stack([squash(net(torch.from_numpy(windows))) for net in nets]).mean(dim=0).numpy()
     graph = ScoringGraph(nets, metadata.multi_label)
-    write_tagger(trace(graph, windows.shape[1], graph.outputs), metadata, path, windows, expected)
+    shortest = min(metadata.view_samples, default=metadata.window_samples) if metadata.any_length else None
+    model = trace(graph, windows.shape[1], graph.outputs, shortest)
+    write_tagger(model, metadata, path, windows, expected)
 
 
 def write_tagger(

@@ -24,7 +24,7 @@ from earmark.models.depths import DepthFeatures
 from earmark.models.pretrained.networks import PRETRAINED
 from earmark.models.pretrained.weights import WEIGHTS
 from earmark.tagger import load_tagger
-from earmark.tagger.home import converted, find_tagger, home_folder, present
+from earmark.tagger.home import FOLDER_MANIFEST, converted, find_tagger, home_folder, present
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.windows import Framing, samples
 
@@ -128,9 +128,11 @@ def find_backbone(config: BackboneConfig) -> Backbone:
     """The backbone that is asked for.
 
     Raises:
-        TaggerFileError: nothing of that name or path is on this machine, or it is no tagger file.
+        TaggerFileError: nothing of that name or path is on this machine, or it is no tagger file but a folder of some.
     """
     path = find_tagger(config.on)
+    if path.name == FOLDER_MANIFEST:
+        raise TaggerFileError(f"{config.on}: is a folder of several taggers, and a head stands on one. Give one.")
     published = config.on in PRETRAINED and path == converted(config.on)
     known = replace(config, content_hash=content_hash(path))
     return Backbone(backbone_name(config.on), load_tagger(path).metadata, path, known, published)

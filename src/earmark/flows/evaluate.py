@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +47,9 @@ def evaluate(
     folder_tricks: bool = False,
     merge: bool = True,
     fraction: float = 1.0,
+    views: str | None = None,
+    view_seconds: Sequence[float] = (),
+    pool: str | None = None,
 ) -> Evaluated:
     """Score a tagger file on labelled data. A look at a locked test split is counted, beside it and in the run.
 
@@ -56,6 +59,8 @@ def evaluate(
         split: "train", "validation" or "test": only those clips; by default the test clips if there are some.
         audio_dir, encoding, folder_tricks, merge: how the data is read, see `read_manifest`.
         fraction: share of the clips to use, in whole groups of every class.
+        views, view_seconds, pool: what the tagger is to hear of a clip and how its scores are pooled, to measure other
+            ways than its own (`Tagger.with_views`).
 
     Raises:
         ManifestError: the data has labels that the tagger does not know, no clips of the split, or a test split that
@@ -63,6 +68,10 @@ def evaluate(
         EarmarkError: the data is what it was trained on, or no clip can be read.
     """
     opened, data = load_tagger(tagger), Path(data)
+    if views or view_seconds or pool:
+        its = opened.metadata
+        chosen = views or ("lengths" if view_seconds else its.views)
+        opened = opened.with_views(chosen, view_seconds or (its.view_seconds if chosen == its.views else ()), pool)
     failures: Failures = []
     manifest = read_rows(
         data,

@@ -79,8 +79,10 @@ class Experiment:
             multi_label=self.manifest.multi_label,
             padding=self.config.window.padding,
             pool=self.config.window.pool,
+            views=self.config.window.views,
+            view_seconds=self.config.window.view_seconds,
             # A softmax always has a best class; until thresholds are fitted it is named.
-            thresholds=thresholds or ({} if self.manifest.multi_label else self.no_thresholds()),
+            thresholds=thresholds or ({} if self.manifest.multi_label else no_thresholds(self.manifest)),
             clip_seconds_max=clip_seconds_max,
             trained_on={
                 "content_hash": trained_on.content_hash(hashes),
@@ -94,10 +96,10 @@ class Experiment:
             licences=("of the training data: see its own terms",),
         )
 
-    def no_thresholds(self) -> dict[str, tuple[float, ...]]:
-        """Thresholds that every score clears."""
-        zeros = (0.0,) * len(self.manifest.vocabulary)
-        return {"window": zeros, "clip": zeros}
+def no_thresholds(manifest: Manifest) -> dict[str, tuple[float, ...]]:
+    """Thresholds that every score clears."""
+    zeros = (0.0,) * len(manifest.vocabulary)
+    return {"window": zeros, "clip": zeros}
 
 
 def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:

@@ -20,6 +20,7 @@ from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS
 from earmark.models.tagging_net import MODELS, family_options
 from earmark.run import TAGGER_SUFFIX
+from earmark.tagger.tta import ANY_LENGTH, VIEWS
 from earmark.training.fit import PRECISIONS
 from earmark.training.module import OptimConfig
 from earmark.windows import PADDINGS, POOLS, Framing, samples
@@ -99,13 +100,17 @@ class WindowConfig:
     stands for that of the longest clip.
     hop_seconds: from one window to the next; by default half a window.
     padding: what follows a clip that is too short, "repeat" or "zeros".
-    pool: how window scores become a clip's, "mean" or "max".
+    pool: how window scores become a clip's, "mean", "max" or "geometric" (mean).
+    views: what the tagger hears of a clip: "sliding" windows; its "ends", the windows at start, middle and end; "full",
+    all of it at once; sliding windows of several "lengths", which view_seconds lists. The latter two: networks only.
     """
 
     seconds: float = 5.0
     hop_seconds: float = 2.5
     padding: str = "repeat"
     pool: str = "mean"
+    views: str = "sliding"
+    view_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,7 @@ class RunConfig:
         choices = {
             "window.padding": (self.window.padding, PADDINGS),
             "window.pool": (self.window.pool, POOLS),
+            "window.views": (self.window.views, VIEWS),
             "precision": (self.precision, PRECISIONS),
             "ship": (self.ship, SHIPS),
         }
@@ -220,10 +226,25 @@ class RunConfig:
                 f"window.seconds: {self.window.seconds:g} s is shorter than one transform of {self.frontend.n_fft} "
                 f"samples at {self.frontend.sample_rate} Hz. Choose a longer window or a smaller frontend.n_fft."
             )
+        self._check_views()
         require(0 <= self.validation_fraction <= 0.5, "validation_fraction", self.validation_fraction, "0 to 0.5")
         for name, value in (("seed", self.seed), ("data.fold_seed", self.data.fold_seed)):
             require(value >= 0, name, value, "0 or more")
         require(self.data.n_folds >= 2, "data.n_folds", self.data.n_folds, "2 or more")
+
+    def _check_views(self) -> None:
+        views, seconds = self.window.views, self.window.view_seconds
+        shortest = min(seconds, default=self.window.seconds)
+        if (views == "lengths") != bool(seconds) or samples(shortest, self.frontend.sample_rate) < self.frontend.n_fft:
+            raise ConfigError(
+                f"window.view_seconds: {list(seconds)} with the views {views}. Give lengths of windows, each longer "
+                "than a transform, with window.views=lengths, and only there."
+            )
+        if views in ANY_LENGTH and self.model not in MODELS:
+            raise ConfigError(
+                f"window.views: {self.model} hears windows of one length, and {views} need others. Choose sliding or "
+                f"ends, or one of the networks {', '.join(sorted(MODELS))}."
+            )
 
     @property
     def model_name(self) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from earmark.baselines import BASELINE, BASELINES, PLAIN_HEAD
+from earmark.data.manifest import Manifest
 from earmark.errors import FetchError, NotHereError
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, fit_folds
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
-from earmark.flows.experiment import Experiment, claim
+from earmark.flows.experiment import Experiment, claim, no_thresholds
 from earmark.flows.prepare import prepare, write_failures, write_leaks
 from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.flows.workers import train_folds
@@ -208,7 +209,7 @@ def shipped_metadata(
     return experiment.metadata(
         experiment.run.name,
         manifest,
-        thresholds=fitted_thresholds(experiment, windows, clips),
+        thresholds=fitted_thresholds(manifest, windows, clips),
         clip_seconds_max=float(np.max(lengths.ends - lengths.starts)),
         scores={
             "of": "cross-validation of this recipe, not of these weights",
@@ -223,11 +224,11 @@ def shipped_metadata(
     )
 
 
-def fitted_thresholds(experiment: Experiment, windows: Predictions, clips: Predictions) -> dict[str, tuple[float, ...]]:
+def fitted_thresholds(manifest: Manifest, windows: Predictions, clips: Predictions) -> dict[str, tuple[float, ...]]:
     """Multi-label: the score that gives the best F1 out of fold, at each level. Single-label: 0, the best is named."""
-    scored = experiment.manifest.select(experiment.manifest.scored)
+    scored = manifest.select(manifest.scored)
     if not scored.multi_label:
-        return experiment.no_thresholds()
+        return no_thresholds(manifest)
     targets, known = scored.present(), scored.label_weights()
     row_of = {name: row for row, name in enumerate(scored.clip_ids)}
     inside = np.flatnonzero([name in row_of for name in windows.clip_ids])

@@ -47,8 +47,7 @@ def card_text(run: Run) -> str:
         "Check it on recordings of your own before you rely on it.",
         _bullets(
             f"input: any recording, brought to {metadata.sample_rate} Hz mono",
-            f"heard in windows of {metadata.window_seconds:g} s, one every {metadata.hop_seconds:g} s; "
-            f"a clip's score is the windows' {metadata.pool}",
+            f"heard in {metadata.heard}; a clip's score is the windows' {metadata.pool}",
             f"made as {made}",
         ),
         "## Scores",

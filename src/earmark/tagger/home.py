@@ -13,6 +13,8 @@ from earmark.run import TAGGER_SUFFIX, Run
 NAMES = "earmark.models.pretrained.weights:pretrained_names"  # of a higher floor, but it imports nothing heavy
 
 TAGGERS = "taggers"
+FOLDER_SUFFIX = ".tagger"
+FOLDER_MANIFEST = "manifest.json"  # of a folder of taggers
 
 
 def home_folder() -> Path:
@@ -51,7 +53,7 @@ def present() -> list[str]:
 def find_tagger(tagger: Path | str) -> Path:
     """The file of a tagger that is given by its path, its name in the home folder, or the folder of the run it is of.
 
-    A file goes before a name, and a name before a folder.
+    Of a folder NAME.tagger/ it is the manifest. A file goes before a name, and a name before a folder.
 
     Raises:
         NotHereError: the name of one that is not here yet.
@@ -69,8 +71,10 @@ def find_tagger(tagger: Path | str) -> Path:
             f"{name}: is not on this machine yet (expected {converted(name)}). `earmark models get {name}` brings it."
         )
     if path.is_dir():
-        if Run(path).tagger.is_file():
-            return Run(path).tagger
+        run = Run(path)
+        for found in (path / FOLDER_MANIFEST, run.tagger, path / f"{run.name}{FOLDER_SUFFIX}" / FOLDER_MANIFEST):
+            if found.is_file():
+                return found
         raise TaggerFileError(
             f"{path}: is a folder without a tagger (expected {Run(path).tagger}). Give the folder of a finished run."
         )

@@ -12,14 +12,13 @@ import numpy as np
 from earmark.errors import TaggerFileError
 from earmark.predictions import LEVELS
 from earmark.run import to_json
-from earmark.windows import PADDINGS, POOLS, samples
+from earmark.tagger.tta import ANY_LENGTH, VIEWS
+from earmark.windows import PADDINGS, POOLS, SCORE_MARGIN, Framing, samples
 
 METADATA_KEY = "earmark"
 FORMAT = "earmark-tagger"
-FORMAT_VERSION = 1
-VIEWS = ("sliding",)
+FORMAT_VERSION = 2  # the highest that is read; a file that says nothing newer is written as 1
 CALIBRATIONS = ("platt", "temperature")
-SCORE_MARGIN = 1e-7  # scores are kept this far from 0 and 1 before a logarithm is taken
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -31,6 +30,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "padding": (str,),
     "pool": (str,),
     "views": (str,),
+    "view_seconds": (list, tuple),
     "thresholds": (dict,),
     "calibration": (dict,),
     "clip_seconds_max": (int, float, type(None)),
@@ -50,8 +50,8 @@ class TaggerMetadata:
     name: of the tagger. labels: class names, in the order of the scores' columns; none of what only embeds.
     sample_rate: Hz. window_seconds, hop_seconds: of a window, and from one to the next.
     multi_label: whether several labels can hold at once.
-    padding: of clips shorter than a window, "repeat" or "zeros". pool: of window scores, "mean" or "max".
-    views: how windows are laid, "sliding".
+    padding: of clips shorter than a window, "repeat" or "zeros". pool: of window scores, "mean", "max" or "geometric".
+    views: how windows are laid, one of tta.VIEWS. view_seconds: the lengths of the windows where it is "lengths".
     thresholds: for "window" and "clip", the score per class from which a label is asserted; 0.5 unless given.
     calibration: for "window" None (it is in the graph), for "clip" None, {"kind": "platt", "scale", "bias"}
         with lists per class, or {"kind": "temperature", "temperature"}.
@@ -81,7 +81,8 @@ class TaggerMetadata:
     versions: Mapping[str, str] = field(default_factory=dict)
     licences: tuple[str, ...] = ()
     format: str = FORMAT
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
+    view_seconds: tuple[float, ...] = ()
 
     def __post_init__(self):
         self._check_types()
@@ -89,6 +90,7 @@ class TaggerMetadata:
         for name, value in (
             ("labels", tuple(self.labels)),
             ("licences", tuple(self.licences)),
+            ("view_seconds", tuple(self.view_seconds)),
             (
                 "thresholds",
                 {level: tuple(v) for level, v in (level_defaults | dict(self.thresholds)).items()},
@@ -97,6 +99,8 @@ class TaggerMetadata:
         ):
             object.__setattr__(self, name, value)
         self._check_values()
+        if self.views != "sliding" or self.pool == "geometric":  # which version 1 does not know
+            object.__setattr__(self, "format_version", max(2, self.format_version))
 
     @property
     def window_samples(self) -> int:
@@ -106,9 +110,36 @@ class TaggerMetadata:
     def hop_samples(self) -> int:
         return samples(self.hop_seconds, self.sample_rate)
 
+    @property
+    def framing(self) -> Framing:
+        """Windows in samples."""
+        return Framing(self.sample_rate, self.window_samples, self.hop_samples, self.padding)
+
+    @property
+    def view_samples(self) -> tuple[int, ...]:
+        """Lengths of the windows where there are several."""
+        return tuple(samples(seconds, self.sample_rate) for seconds in self.view_seconds)
+
+    @property
+    def any_length(self) -> bool:
+        """Whether the graph hears windows of several lengths."""
+        return self.views in ANY_LENGTH
+
+    @property
+    def heard(self) -> str:
+        """What it hears of a recording, in words."""
+        lengths = ", ".join(f"{seconds:g}" for seconds in self.view_seconds or (self.window_seconds,))
+        return {
+            "ends": f"windows of {lengths} s at start, middle and end",
+            "full": f"one window over the whole recording, {lengths} s at least",
+        }.get(self.views, f"windows of {lengths} s, one every {self.hop_seconds:g} s")
+
     def to_json(self) -> str:
         """The document as JSON text on one line."""
-        return to_json(asdict(self))
+        document = asdict(self)
+        if not self.view_seconds:
+            del document["view_seconds"]
+        return to_json(document)
 
     @classmethod
     def from_json(cls, text: str) -> TaggerMetadata:
@@ -160,6 +191,10 @@ class TaggerMetadata:
         for name, known in (("padding", PADDINGS), ("pool", POOLS), ("views", VIEWS), ("format", (FORMAT,))):
             if getattr(self, name) not in known:
                 raise _wrong(name, getattr(self, name), " or ".join(known))
+        if (self.views == "lengths") != bool(self.view_seconds) or not all(
+            _is_number(seconds) and samples(seconds, self.sample_rate) >= 1 for seconds in self.view_seconds
+        ):
+            raise _wrong("view_seconds", self.view_seconds, "numbers above 0 with the views lengths, and only there")
         for level in LEVELS:
             self._check_numbers(f"thresholds.{level}", self.thresholds[level])
         self._check_calibration()
@@ -187,7 +222,7 @@ class TaggerMetadata:
 
 
 _MEND = "The file is damaged or not made by Earmark: export it again."
-_OPTIONAL = ("clip_seconds_max", "trained_on", "scores", "versions", "licences")
+_OPTIONAL = ("view_seconds", "clip_seconds_max", "trained_on", "scores", "versions", "licences")
 _TYPE_NAMES = {
     str: "text",
     list: "a list",

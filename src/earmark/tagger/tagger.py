@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 
 from earmark import audio, predictions
 from earmark.errors import EarmarkError, TaggerFileError
-from earmark.lookup import lookup
+from earmark.lookup import load, lookup
 from earmark.predictions import Predictions
 from earmark.tagger.backend import BACKENDS, Backend
-from earmark.tagger.home import find_tagger
+from earmark.tagger.home import FOLDER_MANIFEST, find_tagger
 from earmark.tagger.metadata import TaggerMetadata, calibrate
-from earmark.windows import Window, frame_stream
+from earmark.tagger.tta import view_windows
+from earmark.windows import Window
 
+FOLDER = "earmark.tagger.tagger_folder:read_folder"  # which is made of what stands here
 # (path, sample rate, start, end) → blocks of float32 (samples,), as `audio.blocks`
 Read = Callable[[Path, int, float, float | None], Iterator[np.ndarray]]
 WINDOWS_PER_CALL = 4  # few windows stay in the processor's cache: faster than large batches
@@ -140,6 +143,19 @@ class Tagger:
         """
         return self.tags(self.pool(self.score(clip)), top=top, threshold=threshold)[0]
 
+    def with_views(self, views: str, view_seconds: Sequence[float] = (), pool: str | None = None) -> Tagger:
+        """The same tagger hearing other stretches of a recording: to measure which serve best.
+
+        Args:
+            views, view_seconds: as in its metadata. pool: of the scores; None = as it was.
+
+        Raises:
+            TaggerFileError: they are not known, or the graph does not take windows of their lengths.
+        """
+        changed = replace(self.metadata, views=views, view_seconds=tuple(view_seconds), pool=pool or self.metadata.pool)
+        _require_agreement(self.backend, changed, self.path)
+        return Tagger(self.backend, changed, self.path, read=self.read)
+
     def _hear(self, clip: Clip, stop: Callable[[], bool]) -> tuple[Predictions, np.ndarray]:
         """Scores and embedding of every window until `stop`."""
         starts, stops, scores, features = [], [], [], []
@@ -182,11 +198,13 @@ class Tagger:
             )
 
     def _batches(self, clip: Clip) -> Iterator[list[Window]]:
-        """The windows of a clip, a few at a time."""
+        """The windows of a clip, a few of one length at a time."""
+        known = self.metadata
         blocks = self.read(clip.path, self.sample_rate, clip.start, clip.end)
-        windows = frame_stream(blocks, self.window_samples, self.hop_samples, self.metadata.padding)
-        while some := list(islice(windows, WINDOWS_PER_CALL)):
-            yield some
+        windows = view_windows(blocks, known.framing, known.views, known.view_samples)
+        for _, alike in groupby(windows, key=lambda window: len(window.samples)):
+            while some := list(islice(alike, WINDOWS_PER_CALL)):
+                yield some
 
     def __repr__(self) -> str:
         known = self.metadata
@@ -195,8 +213,7 @@ class Tagger:
         labels = f"{len(self.labels)} labels, {several} ({shown})" if self.labels else "no labels, only embeds"
         lines = [
             f"Tagger {known.name}: {labels}",
-            f"  hears {self.sample_rate} Hz in windows of {known.window_seconds:g} s, "
-            f"one every {known.hop_seconds:g} s; clip scores are their {known.pool}"
+            f"  hears {self.sample_rate} Hz in {known.heard}; clip scores are their {known.pool}"
             + (", calibrated" if known.calibration["clip"] else ""),
         ]
         for title, facts in (("trained on", known.trained_on), ("scores", known.scores)):
@@ -213,7 +230,7 @@ def load_tagger(
     """Open a tagger file and check that it agrees with itself.
 
     Args:
-        path: NAME.tagger.onnx, the name of a tagger in the home folder, or the folder of a run.
+        path: NAME.tagger.onnx or NAME.tagger/, the name of a tagger in the home folder, or the folder of a run.
         threads: that the graph may use for one window; `tag_files` hears several recordings at once.
         backend: a name of BACKENDS.
         read: what sound is read with, `audio.blocks` or what gives the same sooner, such as `Cache.blocks`.
@@ -222,22 +239,34 @@ def load_tagger(
         TaggerFileError: missing, damaged, of a newer format, or its metadata contradict its graph.
     """
     path = find_tagger(path)
+    if path.name == FOLDER_MANIFEST:
+        return load(FOLDER)(path, partial(load_tagger, threads=threads, backend=backend, read=read))
     loaded = lookup(BACKENDS, backend, "backend")(path, threads=threads)
     try:
         metadata = TaggerMetadata.from_json(loaded.metadata_json)
     except TaggerFileError as error:
         raise TaggerFileError(f"{path}: {error}") from error
-    if loaded.n_classes not in (None, len(metadata.labels)):
+    _require_agreement(loaded, metadata, path)
+    return Tagger(loaded, metadata, path, read=read)
+
+
+def _require_agreement(backend: Backend, metadata: TaggerMetadata, path: Path | None) -> None:
+    """Refuse metadata that a graph contradicts."""
+    if backend.n_classes not in (None, len(metadata.labels)):
         raise TaggerFileError(
-            f"{path}: has {len(metadata.labels)} labels, and its graph gives {loaded.n_classes} scores. "
+            f"{path}: has {len(metadata.labels)} labels, and its graph gives {backend.n_classes} scores. "
             "Export it again."
         )
-    if loaded.input_samples not in (None, metadata.window_samples):
+    if backend.input_samples not in (None, metadata.window_samples):
         raise TaggerFileError(
             f"{path}: windows of {metadata.window_seconds:g} s at {metadata.sample_rate} Hz are "
-            f"{metadata.window_samples} samples, and its graph takes {loaded.input_samples}. Export it again."
+            f"{metadata.window_samples} samples, and its graph takes {backend.input_samples}. Export it again."
         )
-    return Tagger(loaded, metadata, path, read=read)
+    if metadata.any_length and backend.input_samples is not None:
+        raise TaggerFileError(
+            f"{path}: the views {metadata.views} need a graph that hears windows of any length, and this one takes "
+            f"{backend.input_samples} samples. Train a network with --set window.views={metadata.views}."
+        )
 
 
 def _as_clip(clip: Clip | Path | str) -> Clip:

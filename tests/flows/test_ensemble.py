@@ -1,0 +1,118 @@
+"""`ensemble` from runs to a tagger: trained ones into one file, others into a folder; and again after a kill."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from earmark.data.readers import read_manifest
+from earmark.ensemble import ENSEMBLES
+from earmark.ensemble.distil import write_soft_labels
+from earmark.errors import ConfigError, EarmarkError, RunError
+from earmark.flows.ensemble import SOFT_LABELS, STANDING, ensemble
+from earmark.flows.evaluate import evaluate
+from earmark.predictions import Predictions
+from earmark.run import Run, to_json
+from earmark.tagger import load_tagger
+from earmark.tagger.combination import combine
+
+
+@pytest.fixture(scope="module")
+def logistic(train, folders, tmp_path_factory):
+    return train(folders, tmp_path_factory.mktemp("runs") / "logistic", "model=logistic")
+
+
+@pytest.fixture(scope="module")
+def joined(trained, logistic, tmp_path_factory):
+    """All kinds of ensembles of a network and a classifier."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("earmark.ensemble.stack.EPOCHS", 2)
+        return ensemble([trained.run.folder, logistic.run.folder], tmp_path_factory.mktemp("runs") / "both")
+
+
+def test_every_kind_stands_beside_the_best_member(joined, trained, logistic):
+    assert joined.members == ("tones", "logistic")
+    assert {each.a for each in joined.comparisons} == set(ENSEMBLES)
+    assert {each.b for each in joined.comparisons} == {joined.best_member}
+    for each in (trained, logistic):
+        own = each.scorecard.models[each.model].metrics["accuracy"].value
+        assert joined.scorecard.models[each.run.name].metrics["accuracy"].value == pytest.approx(own)
+    _, rows = joined.table()
+    assert len(rows) == 2 + len(ENSEMBLES)
+    assert {row[3] for row in rows} >= {"best member"}
+    assert sum("shipped" in row[3] for row in rows) == 1
+    folder = joined.tagger.parent
+    document = json.loads((folder / STANDING).read_text())
+    assert np.shape(document["error_correlations"]) == (2, 2)
+    for kind in ENSEMBLES:
+        assert len(Predictions.load(Run(folder).predictions(kind))) == 15
+
+
+def test_members_of_one_framing_become_one_file_that_scores_as_they_do_together(joined, trained, logistic, folders):
+    tagger = load_tagger(joined.tagger.parent)
+    assert tagger.path == joined.tagger
+    assert joined.tagger.name == "both.tagger.onnx"
+    fits = json.loads((joined.tagger.parent / "fits" / f"{joined.shipped}.json").read_text())
+    sound = folders / "low" / "0.wav"
+    scores = [load_tagger(run.tagger).score(sound).scores for run in (trained.run, logistic.run)]
+    expected = combine(np.stack(scores, axis=1), fits["final"], False)
+    np.testing.assert_allclose(tagger.score(sound).scores, expected, atol=1e-5)
+    facts = tagger.metadata
+    assert facts.trained_on["ensemble"] == joined.shipped
+    assert facts.scores["of"].startswith("nested")
+    assert facts.thresholds["clip"] == (0.0, 0.0, 0.0)
+
+
+def test_it_knows_the_clips_that_its_members_were_trained_on(joined, folders):
+    with pytest.raises(EarmarkError, match="was trained on 15 of these 15 clips"):
+        evaluate(joined.tagger, folders)
+
+
+def test_soft_labels_train_a_network_and_leave_the_truth_as_it_is(joined, trained):
+    table = read_manifest(joined.tagger.parent / SOFT_LABELS)
+    known = read_manifest(trained.run.manifest)
+    assert table.clip_ids.tolist() == known.clip_ids.tolist()
+    assert table.multi_label
+    np.testing.assert_array_equal(table.present(), known.present())
+    np.testing.assert_array_equal(table.folds, known.folds)
+    assert len(np.unique(table.targets())) > 2
+
+
+def test_a_score_of_1_does_not_make_a_label_present_and_unknown_ones_stay_unknown(tmp_path, write_table):
+    path = write_table(tmp_path / "t.csv", ["file", "a", "b"], [["x.wav", "1", "0"], ["y.wav", "?", "1"]])
+    for name in ("x.wav", "y.wav"):
+        (tmp_path / name).write_bytes(b"")
+    manifest = read_manifest(path)
+    write_soft_labels(manifest, np.ones((2, 2)), tmp_path / "soft.csv")
+    soft = read_manifest(tmp_path / "soft.csv")
+    np.testing.assert_array_equal(soft.present(), manifest.present())
+    np.testing.assert_array_equal(soft.label_weights(), manifest.label_weights())
+
+
+def test_the_same_command_again_reads_what_is_there(joined, trained, logistic, monkeypatch):
+    monkeypatch.setattr("earmark.flows.ensemble.fit_nested", None)
+    again = ensemble([trained.run.folder, logistic.run.folder], joined.tagger.parent)
+    assert to_json(again.to_dict()) == to_json(joined.to_dict())
+
+
+def test_folders_of_others_are_left_alone(joined, trained, logistic, tmp_path):
+    with pytest.raises(RunError, match="holds an ensemble of other members, or a run has changed since"):
+        ensemble([logistic.run.folder, trained.run.folder], joined.tagger.parent)
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(RunError, match="is there already and holds no ensemble. Choose another --out"):
+        ensemble([trained.run.folder, logistic.run.folder], tmp_path)
+    with pytest.raises(ConfigError, match="'mode' is not a ensemble .did you mean 'mean'"):
+        ensemble([trained.run.folder, logistic.run.folder], tmp_path / "new", how="mode")
+
+
+def test_members_that_hear_other_windows_become_a_folder(train, trained, folders, tmp_path):
+    other = train(folders, tmp_path / "short", "model=logistic", "window.seconds=0.4")
+    found = ensemble([trained.run.folder, other.run.folder], tmp_path / "apart", how="geometric")
+    assert found.tagger == tmp_path / "apart" / "apart.tagger"
+    tagger = load_tagger(tmp_path / "apart")
+    windows = tagger.score(folders / "low" / "0.wav")
+    own = load_tagger(trained.run.tagger).score(folders / "low" / "0.wav")
+    assert windows.starts.tolist() == own.starts.tolist()
+    assert tagger.tag(folders / "low" / "0.wav")[0].label in ("low", "high", "noise")
