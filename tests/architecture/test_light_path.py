@@ -132,6 +132,7 @@ def test_what_is_plainly_wrong_is_said_before_torch_is_imported(earmark, toy, ar
     ],
 )
 def test_a_command_that_needs_more_says_what_to_install(earmark, tmp_path, missing, arguments, expected):
+    (tmp_path / "sounds").mkdir()
     done = earmark(*arguments, blocked=(missing,))
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[0] == expected
