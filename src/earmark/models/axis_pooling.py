@@ -19,7 +19,7 @@ AXIS_POOLS = {
     "avemax4": (("max", TIME), ("average", MEL)),
 }
 LEARNT = "conv"  # beside them: weights of its own for each channel, which start as the average
-WINDOWS = {1: (3, 1), 2: (2, 0)}  # at a stride: how many rows and columns are pooled, how many of them beyond the map
+SQUARES = {1: (3, 1), 2: (2, 0)}  # at a stride: how many rows and columns are pooled, how many of them beyond the map
 
 
 class AxisPool(nn.Module):
@@ -57,7 +57,7 @@ class AxisPool(nn.Module):
 
 
 def _learnt(n_channels: int, stride: int) -> nn.Conv2d:
-    width, beyond = WINDOWS[stride]
+    width, beyond = SQUARES[stride]
     layer = nn.Conv2d(n_channels, n_channels, width, stride, beyond, groups=n_channels, bias=False)
     nn.init.constant_(layer.weight, 1 / width**2)
     return layer
@@ -65,7 +65,7 @@ def _learnt(n_channels: int, stride: int) -> nn.Conv2d:
 
 def _pool(operation: str, axis: int, stride: int) -> nn.Module:
     """A maximum or mean along one axis; what lies beyond the map counts for neither."""
-    width, beyond = WINDOWS[stride]
+    width, beyond = SQUARES[stride]
     along = (lambda value, rest: (value, rest)) if axis == MEL else (lambda value, rest: (rest, value))
     if operation == "max":
         return nn.MaxPool2d(along(width, 1), along(stride, 1), along(beyond, 0))

@@ -47,7 +47,8 @@ class LengthBranch(nn.Module):
     """How long something sounds, in units of 10 s: from the first to the last frame at most 60 dB below the loudest.
 
     Of clips shorter than the window it tells their own length where they are padded with zeros, not where they are
-    repeated (`window.padding`). It has nothing to learn.
+    repeated (`window.padding`), and in training where they are not rolled round its end (`augment.roll`). It has
+    nothing to learn.
 
     Args:
         sample_rate: Hz.
