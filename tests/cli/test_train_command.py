@@ -36,6 +36,7 @@ def test_the_options_stand_for_settings(given, settings):
         ((None, None, "knn", False, None), "--head needs --on NAME"),
         (("forest", None, "knn", False, None), "--head needs --on NAME"),
         ((None, None, None, True, None), "--finetune needs --on NAME. `earmark models` lists them"),
+        ((None, None, None, False, "runs/a", True), "--or-from-scratch: is for a network of --on that cannot be had"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(given, message):

@@ -128,7 +128,12 @@ def train(
 
 
 def _backbone(
-    model: str | None, on: str | None, head: str | None, finetune: bool, start: str | None, or_from_scratch: bool
+    model: str | None,
+    on: str | None,
+    head: str | None,
+    finetune: bool,
+    start: str | None,
+    or_from_scratch: bool = False,
 ) -> dict[str, str]:
     """The settings that --on, --head, --finetune and --from stand for.
 

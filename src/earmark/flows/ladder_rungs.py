@@ -32,7 +32,7 @@ from earmark.tagger.home import converted, present
 
 SUMMARY = ("prior", "knn", "logistic", "logistic_l1", "tree", "forest", "mlp", "boosting")
 NETWORKS = ("tiny_cnn", "se_cnn")
-QUICK = ("prior", "knn", "logistic", "tree")  # usually the first to be done
+QUICK = ("prior", "knn", "logistic")  # usually the first to be done
 HEAD = "choice"  # on a backbone
 BLEND = "blend"
 PRETRAINED = "pretrained"  # the kind of rung, and its name where there is no backbone to stand on
