@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save_file
 
 from earmark.errors import ConfigError, FetchError, TaggerFileError
-from earmark.flows import pretrained
+from earmark.flows import backbones, pretrained
 from earmark.flows.pretrained import get
+from earmark.flows.run_config import BackboneConfig
 from earmark.models.frontend import FrontendConfig
 from earmark.models.pretrained.networks import PRETRAINED, build_pretrained
 from earmark.models.pretrained.tensors import read_tensors
@@ -28,6 +29,7 @@ from earmark.tagger.home import converted, weights_folder
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "weights"
 FRONTEND = FrontendConfig(sample_rate=8000, n_fft=256, hop_length=80, n_mels=16)
+SMALL = {"channels": "4,8,16,16"}
 LABELS = 'index,mid,display_name\r\n0,/m/1,Dog\r\n1,/m/2,"Bell, church"\r\n2,/m/3,Wind\r\n'
 
 
@@ -52,7 +54,7 @@ def home(tmp_path, monkeypatch) -> Path:
 def net():
     """A small network, in place of all that are published."""
     torch.manual_seed(0)
-    return build("tiny_cnn", FRONTEND, n_classes=3).eval()
+    return build("se_cnn", FRONTEND, n_classes=3, options=SMALL).eval()
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def server(tmp_path, net, monkeypatch) -> Path:
         fresh.load_state_dict(state)
         return f"{name}: {len(state)} tensors"
 
-    monkeypatch.setattr(pretrained, "build_pretrained", lambda name: build("tiny_cnn", FRONTEND, n_classes=3))
+    monkeypatch.setattr(pretrained, "build_pretrained", lambda name: build("se_cnn", FRONTEND, n_classes=3, options=SMALL))
     monkeypatch.setattr(pretrained, "load_weights", load)
     toy = replace(
         WEIGHTS["yamnet"],
@@ -284,7 +286,7 @@ def test_an_entry_is_whole(name):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the published weights are not here")
 @pytest.mark.parametrize(("name", "reference"), [("mn04_as", "efficientat"), ("yamnet", "yamnet")])
-def test_a_published_network_tags_as_the_original_code_does(name, reference):
+def test_a_published_network_tags_as_the_original_code_does(name, reference, monkeypatch):
     get(name, local=SHARED)
     tagger = load_tagger(name)
     assert len(tagger.labels) == WEIGHTS[name].n_classes
@@ -300,3 +302,6 @@ def test_a_published_network_tags_as_the_original_code_does(name, reference):
     assert speech[0].label == "Speech"
     typing = {tag.label for tag in tagger.tag(SHARED / "efficientat" / "sample_typing.wav")}
     assert typing == {"Typing", "Computer keyboard"}
+    monkeypatch.setattr(backbones.Backbone, "_exported", lambda *_: pytest.fail("exported again"))
+    graph = backbones.find_backbone(BackboneConfig(on=name)).graph(tagger.window_samples)  # its depths are in the file
+    assert [output.name for output in graph.graph.output] == ["embedding", "sequence"]

@@ -20,7 +20,7 @@ from earmark.flows.pretrained import probes
 from earmark.flows.reference_check import checked
 from earmark.flows.run_config import FINETUNED, BackboneConfig, RunConfig, backbone_name
 from earmark.flows.starting_weights import find_start
-from earmark.models.depths import DepthFeatures
+from earmark.models.depths import OUTPUTS, DepthFeatures
 from earmark.models.pretrained.networks import PRETRAINED
 from earmark.models.pretrained.weights import WEIGHTS
 from earmark.tagger import load_tagger
@@ -30,8 +30,7 @@ from earmark.windows import Framing, samples
 
 log = logging.getLogger("earmark")
 
-DEPTHS = "depths"
-OUTPUTS = ("scores", "embedding", DEPTHS)
+DEPTHS = OUTPUTS[-1]
 DIGITS_OF_FILE = 12  # of its content hash, in the name of an export
 FROZEN_HEAD = "choice"  # beside a fine-tuned network, on the backbone as it was
 SEQUENCE_PATCH_SECONDS = 1.0
@@ -89,9 +88,9 @@ class Backbone:
             TaggerFileError: an export for other patches differs from the network.
         """
         patch = self.patch()
-        if patch.window_samples == self.metadata.window_samples and DEPTHS not in self.outputs:
-            model = onnx.load(self.path)
-        else:
+        model = onnx.load(self.path)
+        has_depths = any(output.name == DEPTHS for output in model.graph.output)
+        if patch.window_samples != self.metadata.window_samples or (DEPTHS in self.outputs and not has_depths):
             model = onnx.load(self._exported(patch.window_samples))
         return patch_graph(model, patch, window_samples, self.outputs, self.config.pool)
 

@@ -13,9 +13,10 @@ import torch
 
 from earmark import __version__
 from earmark.errors import FetchError
-from earmark.export.graph import export_tagger
+from earmark.export.graph import trace, write_tagger
 from earmark.fetch import fetch, verify
 from earmark.fetch.checksum import digest
+from earmark.models.depths import OUTPUTS, DepthFeatures
 from earmark.models.pretrained.networks import build_pretrained, load_weights
 from earmark.models.pretrained.tensors import read_tensors
 from earmark.models.pretrained.weights import PublishedFile, Weights, find_weights
@@ -115,7 +116,7 @@ def _find(file: PublishedFile, local: Path, *, is_weights: bool) -> Path | None:
 
 
 def convert(weights: Weights, tensors: Path, labels: Path, path: Path) -> None:
-    """Write the tagger file of a network, whole or not at all, once it gives torch's scores.
+    """Write the tagger file of a network, with its depths for heads, whole or not at all, once it gives torch's scores.
 
     Args:
         tensors: its weights as published. labels: its class names as published.
@@ -128,7 +129,10 @@ def convert(weights: Weights, tensors: Path, labels: Path, path: Path) -> None:
     net = build_pretrained(weights.name)
     log.info("%s", load_weights(net, read_tensors(tensors), weights.name))
     metadata = _describe(weights, _read_labels(labels), digest(tensors, "sha256"))
-    export_tagger([net.eval()], metadata, path, probes(metadata.window_samples, metadata.sample_rate))
+    network, windows = DepthFeatures(net.eval()), probes(metadata.window_samples, metadata.sample_rate)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(windows))[0].numpy()
+    write_tagger(trace(network, metadata.window_samples, OUTPUTS), metadata, path, windows, expected)
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from earmark.models.tagging_net import TaggingNet
 
+OUTPUTS = ("scores", "embedding", "depths")
+
 
 class DepthFeatures(nn.Module):
     """A trained network that gives its scores, its embedding and its depths.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from earmark.errors import FetchError
 
-UNREADABLE = (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError)
+UNREADABLE = (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
