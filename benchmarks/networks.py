@@ -1,6 +1,6 @@
 """Does every network, at its defaults, train, export and tag? And what does that take?
 
-    .venv/bin/python benchmarks/networks.py WORK [--models gru resnet …] [--epochs 2]
+    .venv/bin/python benchmarks/networks.py WORK [--models rnn resnet …] [--epochs 2]
 
 Makes a small set of sounds in WORK, runs `earmark train` on it with each family of MODELS (two folds and the network
 for use), tags a new recording with the file, and writes results/networks.md and .json. What is done is read, not done

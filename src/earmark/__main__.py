@@ -28,7 +28,7 @@ OPTIONAL = {
     "threadpoolctl": ("threadpoolctl", "train"),
     "torch": ("torch", "train"),
 }
-COMMAND_GROUPS = ("data", "models", "leaderboard", "cache")  # these are no verbs; one follows
+COMMAND_GROUPS = ("augment", "cache", "data", "leaderboard", "models")  # these are no verbs; one follows
 
 
 def main() -> int:

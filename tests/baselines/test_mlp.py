@@ -14,7 +14,7 @@ from earmark.baselines.inner import log_loss
 from earmark.baselines.linear import fit_logistic
 from earmark.baselines.linear_solver import base_logits, labels_of
 from earmark.baselines.mlp import fit_mlp
-from earmark.training.losses import binary_cross_entropy, cross_entropy
+from earmark.training.losses import binary_cross_entropy, cross_entropy, mean_over_clips
 
 
 def either_or(n_clips: int = 240, seed: int = 0) -> Examples:
@@ -59,7 +59,8 @@ def test_a_step_goes_down_the_gradient_that_torch_finds(make_examples, multi_lab
     inward, threshold, outward, bias = (layer.detach().clone().requires_grad_() for layer in layers)
     logits = (torch.relu(features @ inward + threshold) * kept) @ outward + bias
     loss = binary_cross_entropy if multi_label else cross_entropy
-    loss(logits, torch.from_numpy(examples.targets), torch.from_numpy(examples.weights)).backward()
+    known = torch.from_numpy(examples.weights)
+    mean_over_clips(loss(logits, torch.from_numpy(examples.targets), known), known).backward()
     for layer, free in zip(layers, (inward, threshold, outward, bias), strict=True):
         np.testing.assert_allclose(layer.grad.numpy(), free.grad.numpy(), atol=1e-6)
 

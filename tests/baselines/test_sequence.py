@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -276,3 +277,11 @@ def test_whatever_the_features_scores_are_finite_and_the_file_agrees(name, featu
     scores = head.predict(features)
     assert np.isfinite(scores).all()
     np.testing.assert_allclose(in_runtime(head, features)["scores"], scores, atol=1e-4)
+
+
+def test_heads_that_are_fitted_side_by_side_are_those_fitted_alone():
+    examples = in_order(80, 0)
+    alone = fit_gru(examples, seed=0).predict(examples.features)
+    with ThreadPoolExecutor(2) as pool:
+        for fitted in pool.map(lambda _: fit_gru(examples, seed=0), range(3)):
+            np.testing.assert_array_equal(fitted.predict(examples.features), alone)

@@ -248,7 +248,7 @@ def test_the_families_as_json_have_plain_numbers(earmark):
     listed = {entry["family"]: entry for entry in json.loads(earmark("--families", "--json"))}
     assert list(listed) == list(MODELS)
     assert listed["tiny_cnn"]["n_parameters"] == 74_720
-    assert listed["gru"]["whole_window"] == ["recurrence"]
+    assert listed["rnn"]["whole_window"] == ["recurrence"]
 
 
 def test_the_table_of_the_document_is_what_the_command_prints(earmark):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from earmark.cli.train import _backbone
+from earmark.cli.train import _backbone, _require_network
 from earmark.errors import ConfigError
 
 
@@ -42,3 +42,16 @@ def test_the_options_stand_for_settings(given, settings):
 def test_options_that_contradict_each_other_are_refused(given, message):
     with pytest.raises(ConfigError, match=message):
         _backbone(*given)
+
+
+@pytest.mark.parametrize(
+    ("model", "or_from_scratch", "message"),
+    [
+        ("forest", False, "--find-lr is for networks, and forest has no learning rate"),
+        ("choice", False, "--find-lr is for networks, and choice has no learning rate"),
+        ("se_cnn", True, "--find-lr is for one network. Leave --or-from-scratch away"),
+    ],
+)
+def test_a_learning_rate_is_not_looked_for_where_there_is_none(model, or_from_scratch, message):
+    with pytest.raises(ConfigError, match=message):
+        _require_network(model, or_from_scratch)

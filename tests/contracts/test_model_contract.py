@@ -11,6 +11,7 @@ from torch.nn import functional
 from earmark import audio
 from earmark.audio.cache import Cache
 from earmark.augment.pipeline import AugmentConfig
+from earmark.baselines import BASELINES
 from earmark.data.manifest import Manifest
 from earmark.errors import ConfigError
 from earmark.export.graph import ScoringGraph, export_tagger, stamp, trace
@@ -36,8 +37,8 @@ SMALL = {  # 81 million weights would teach these tests nothing
     "crnn": {"channels": "8,16,16", "n_hidden": "16"},
     "densenet": {"width": "0.25", "layers": "2,2,2,2"},
     "fsd_cnn": {"width": "0.125", "variant": "se_cat", "multi_scale": "true", "coordinate": "true"},
-    "gru": {"width": "32"},
     "resnet": {"width": "0.25"},
+    "rnn": {"width": "32"},
     "tf_lstm": {"width": "32", "chunk_width": "8"},
     "transformer": {"width": "32", "n_layers": "2"},
     "wave_cnn": {"width": "4"},
@@ -190,6 +191,10 @@ def test_untrained_net_answers_with_the_class_frequencies():
             torch.testing.assert_close(torch.sigmoid(head.last.bias), prior)
         net.start_at_prior(prior, multi_label=False)
         torch.testing.assert_close(torch.softmax(net(noise(1)), dim=1)[0], prior)
+
+
+def test_no_family_is_called_as_a_classifier_is():
+    assert not set(MODELS) & set(BASELINES)
 
 
 def test_unknown_family_names_the_nearest():

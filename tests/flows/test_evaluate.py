@@ -9,7 +9,7 @@ import pytest
 
 from earmark import audio
 from earmark.data.readers import read_manifest
-from earmark.errors import EarmarkError, ManifestError, TaggerFileError
+from earmark.errors import ConfigError, EarmarkError, ManifestError, TaggerFileError
 from earmark.flows.evaluate import evaluate
 from earmark.tagger import load_tagger, score_files
 
@@ -55,6 +55,19 @@ def test_other_views_are_measured_on_the_same_tagger(forest, unseen):
     np.testing.assert_array_equal(plain.predictions.scores, usual.predictions.scores)
     with pytest.raises(TaggerFileError, match="the views lengths need a graph that hears windows of any length"):
         evaluate(forest, unseen, view_seconds=(0.4, 0.8))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"views": "endings"}, "--views: 'endings' is none of sliding, ends, full, lengths"),
+        ({"pool": "sum"}, "--pool: 'sum' is none of mean, max, geometric"),
+        ({"views": "lengths"}, "--views: lengths of what"),
+    ],
+)
+def test_views_that_there_are_not_are_refused(forest, unseen, asked, message):
+    with pytest.raises(ConfigError, match=message):
+        evaluate(forest, unseen, **asked)
 
 
 def test_labels_are_matched_by_name_not_by_place(forest, unseen):

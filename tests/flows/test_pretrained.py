@@ -69,7 +69,7 @@ def server(tmp_path, net, monkeypatch) -> Path:
         fresh.load_state_dict(state)
         return f"{name}: {len(state)} tensors"
 
-    monkeypatch.setattr(pretrained, "build_pretrained", lambda name: build("se_cnn", FRONTEND, n_classes=3, options=SMALL))
+    monkeypatch.setattr(pretrained, "build_pretrained", lambda name: build("se_cnn", FRONTEND, 3, SMALL))
     monkeypatch.setattr(pretrained, "load_weights", load)
     toy = replace(
         WEIGHTS["yamnet"],

@@ -26,8 +26,10 @@ from earmark.flows.run_config import (
     defaults_for,
 )
 from earmark.flows.starting_weights import blank_net, change_head, find_start, start_head, starting_net
+from earmark.models.frontend import FrontendConfig
 from earmark.models.pretrained.networks import EFFICIENTAT, build_pretrained, their_keys
 from earmark.models.pretrained.weights import find_weights
+from earmark.models.tagging_net import build
 from earmark.run import REFIT, Run, to_json, write_text
 from earmark.tagger import load_tagger
 from earmark.tagger.home import converted, weights_folder
@@ -320,3 +322,12 @@ def test_a_model_of_transformers_is_a_start_too(trained, tmp_path, monkeypatch):
     assert len(find_start("mine", {"layer": "1"}).build().backbone.model.encoder.layers) == 1
     top = set(net.backbone.model.encoder.layers[1].parameters())
     assert top <= set(depth_groups(net)[1])
+
+
+def test_heads_on_the_way_get_the_new_labels_too():
+    net = build("aux_cnn", FrontendConfig(sample_rate=8000, n_fft=256, hop_length=80, n_mels=16), 3, {"width": "0.125"})
+    before = [head.last.weight[1].clone() for head in (net.head, *net.auxiliary)]
+    assert change_head(net, ("a", "b", "c"), ("d", "b")) == ["b"]
+    for head, row in zip((net.head, *net.auxiliary), before, strict=True):
+        assert head.last.out_features == 2
+        assert torch.equal(head.last.weight[1], row)

@@ -94,7 +94,8 @@ def test_the_settings_in_the_folder_are_the_resolved_ones(trained, folders):
     config = read_yaml(trained.run.config)
     assert config["data"]["path"] == str(folders)
     assert config["optim"]["epochs"] == "2"
-    assert config["window"] == {"seconds": "0.5", "hop_seconds": "0.25", "padding": "repeat", "pool": "mean"}
+    views = {"views": "sliding", "view_seconds": []}
+    assert config["window"] == {"seconds": "0.5", "hop_seconds": "0.25", "padding": "repeat", "pool": "mean", **views}
     assert config["frontend"]["sample_rate"] == "8000"  # of the data
 
 
@@ -200,3 +201,9 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(train, folders, tm
 def test_an_empty_folder_is_taken(tmp_path, trained):
     claim(Run(tmp_path), RunConfig(), read_manifest(trained.run.manifest))
     assert read_manifest(tmp_path / "manifest.csv") == read_manifest(trained.run.manifest)
+
+
+def test_a_network_of_other_views_has_a_classifier_of_sliding_windows_beside_it(train, folders, tmp_path):
+    trained = train(folders, tmp_path / "views", "optim.epochs=1", "window.views=full")
+    assert trained.run.tagger.is_file() and load_tagger(trained.run.tagger).metadata.views == "full"
+    assert load_tagger(trained.run.fold(0, MODELS[0]).tagger).metadata.views == "sliding"

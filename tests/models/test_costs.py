@@ -75,7 +75,7 @@ def test_recurrences_count_every_weight_once_a_step_and_way():
     convolution = steps * 32 * width * 4
     first = 2 * steps * 3 * width * (width + width)
     second = 2 * steps * 3 * width * (2 * width + width)
-    costs = family_costs("gru", {"width": width}, FRONTEND)
+    costs = family_costs("rnn", {"width": width}, FRONTEND)
     assert costs.multiply_adds == (convolution + first + second) / 5
     assert costs.whole_window == ("recurrence",)
 

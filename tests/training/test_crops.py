@@ -41,8 +41,8 @@ def windows_of(clip: np.ndarray, n_epochs: int = 60, **crops) -> np.ndarray:
 
 def test_a_start_moves_the_sound_or_what_comes_first():
     sound = np.array([1.0, 2.0, 3.0])
-    assert pad(sound, 6, "zeros", start=2).tolist() == [0, 0, 1, 2, 3, 0]
-    assert pad(sound, 7, "repeat", start=2).tolist() == [3, 1, 2, 3, 1, 2, 3]
+    assert pad(sound, 6, "zeros", before=2).tolist() == [0, 0, 1, 2, 3, 0]
+    assert pad(sound, 7, "repeat", before=2).tolist() == [3, 1, 2, 3, 1, 2, 3]
 
 
 def test_padding_at_a_random_offset_keeps_the_sound_whole_with_silence_on_both_sides():

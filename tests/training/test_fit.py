@@ -233,7 +233,7 @@ def test_decoding_happens_once(tones, cache, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("earmark.audio.cache.blocks", refuse)
+    monkeypatch.setattr("earmark.audio.cache.decode.blocks", refuse)
     assert run_fit(tones, cache, tmp_path, stop_after=1).n_epochs == 1
 
 

@@ -281,11 +281,11 @@ def test_noisy_clips_have_a_loss_of_their_own():
 
 
 def test_of_a_mixture_each_part_has_its_own_loss_by_its_share():
-    from earmark.augment.mixing import mix
+    from earmark.augment.mixing import mix_labels
 
     targets, weights = told(ONE_HOT, ONES)
     partner, share = torch.tensor([1, 0, 3, 2, 5, 4]), torch.full((6,), 0.75)
-    _, mixed, mixed_weights = mix(torch.zeros(6, 1), targets, weights, partner, share)
+    mixed, mixed_weights = mix_labels(targets, weights, partner, share)
     plain, other = (chosen_loss(name, {}, multi_label=True) for name in ("bce", "l_q"))
     found = Objective(plain, other)(LOGITS, mixed, mixed_weights)
     known = (mixed[:, :4], ONES, 0.0)

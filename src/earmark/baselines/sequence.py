@@ -6,6 +6,7 @@ linear head on the mean; attention learns the weights, the recurrent network wha
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -190,13 +191,16 @@ def fit_gru(examples: Examples, *, seed: int) -> SequenceHead:
     return _fit("gru", examples, seed)
 
 
+_LEARNING = threading.Lock()  # one at a time: all draw from torch's one generator
+
+
 def _fit(kind: str, examples: Examples, seed: int) -> SequenceHead:
     """Learn for as many rounds as inner folds choose. Rows of which nothing is known are left out."""
     known = examples.select(examples.weights.any(axis=1))
     view = _view(known)
     seen = view(known.features)
     fresh = partial(SequenceNet, *view.directions.shape, torch.from_numpy(base_logits(known)), kind)
-    with torch.random.fork_rng(devices=[]):
+    with _LEARNING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         n_rounds, facts = _choose_rounds(fresh, seen, known)
         net = fresh()

@@ -16,6 +16,7 @@ from earmark.cli.tag import follow, names_of, nobody_may_read, tell
 if TYPE_CHECKING:
     from earmark.cli.tag import Warnings
     from earmark.tagger.embed import EmbeddedClip, Embeddings
+    from earmark.tagger.metadata import TaggerMetadata
     from earmark.tagger.tagger import Clip, Tagger
 
     Facts = dict[str, dict[str, str | int]]  # column → clip id → value
@@ -114,7 +115,7 @@ def similar(
     failures += failed
     if embedded:
         found, facts = _embedded(Path(corpus[0]), queries)
-        _same_rows(Path(corpus[0]), found, opened.metadata.window_seconds, timeline)
+        _same_rows(Path(corpus[0]), found, opened.metadata, timeline)
     else:
         clips, facts, absent = _clips(corpus, audio_dir if _is_table(corpus) or not _is_table(query) else None)
         n_clips += len(clips) + len(absent)
@@ -211,7 +212,7 @@ def _embedded(path: Path, queries: Embeddings) -> tuple[Embeddings, Facts]:
     return found, facts
 
 
-def _same_rows(path: Path, found: Embeddings, window_seconds: float, timeline: bool) -> None:
+def _same_rows(path: Path, found: Embeddings, known: TaggerMetadata, timeline: bool) -> None:
     """Refuse a file of clips where windows are looked for, and the other way round.
 
     Raises:
@@ -219,7 +220,9 @@ def _same_rows(path: Path, found: Embeddings, window_seconds: float, timeline: b
     """
     from earmark.errors import ConfigError
 
-    of_clips = bool((found.ends - found.starts > window_seconds + TIME_DIGIT).any())  # the mean over several windows
+    longest = max(known.view_seconds, default=known.window_seconds)
+    several = found.ends - found.starts > longest + TIME_DIGIT  # rows that are the mean over several windows
+    of_clips = known.views != "full" and bool(several.any())
     if timeline and of_clips:
         raise ConfigError(
             f"{path}: has a row per clip, and --timeline looks for windows. Leave it out, or write the file with "

@@ -12,7 +12,9 @@ from earmark.cli.console import messages, output, print_json, print_scorecard, s
 
 
 def evaluate(
-    tagger: Annotated[Path, typer.Argument(help="A tagger file.")],
+    tagger: Annotated[
+        Path, typer.Argument(help="A tagger file or folder, a name of `earmark models`, or the folder of a run.")
+    ],
     data: Annotated[Path, typer.Argument(help="Labelled sounds that the tagger was not trained on.")],
     out: Annotated[Path | None, typer.Option(help="Also write the scorecard here, as JSON.")] = None,
     split: Annotated[

@@ -118,6 +118,7 @@ def train(
         "progress": not as_json,
     }
     if find_lr:
+        _require_network(short.get("model"), or_from_scratch)
         from earmark.flows.learning_rate import find_learning_rate
 
         show_rate(find_learning_rate(data, out, **how), as_json)
@@ -158,6 +159,21 @@ def _backbone(
         return {}
     tuned = finetune or start is not None
     return {"backbone.on": on or start, "model": "finetuned" if tuned else head or "choice"}
+
+
+def _require_network(model: str | None, or_from_scratch: bool) -> None:
+    """Refuse to look for the learning rate of what has none, before anything is heard.
+
+    Raises:
+        ConfigError: the model is no network, or what it is shall be decided later.
+    """
+    from earmark.baselines import BASELINES
+    from earmark.errors import ConfigError
+
+    if model in BASELINES:
+        raise ConfigError(f"--find-lr is for networks, and {model} has no learning rate. Leave --find-lr away.")
+    if or_from_scratch:
+        raise ConfigError("--find-lr is for one network. Leave --or-from-scratch away.")
 
 
 def _is_network(model: str) -> bool:

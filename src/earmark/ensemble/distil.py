@@ -36,6 +36,7 @@ def write_soft_labels(manifest: Manifest, scores: np.ndarray, path: Path) -> Non
         ends=table["end"],
         folds=manifest.folds,
         groups=manifest.groups.tolist(),
+        weights=manifest.weights.tolist(),
         clip_ids=manifest.clip_ids.tolist(),
         strengths=[tuple(values[row].tolist()) for values, row in zip(strengths, taken, strict=True)],
         unsure=[tuple(names[~row]) for row in known],

@@ -159,12 +159,14 @@ def make_panel(members: Sequence[Member]) -> Panel:
     rows = members[lead].windows.rows(np.concatenate(tables[lead]))
     clip_of = np.repeat(np.arange(len(manifest)), [len(own) for own in tables[lead]])
     scores = np.empty((len(rows), len(members), len(rows.labels)), dtype=np.float32)
+    together = share_windows(members)  # then they ship as one graph, whose rows are the windows themselves
     start = 0
     for clip, own in enumerate(tables[lead]):
         here = slice(start, start + len(own))
         for number, member in enumerate(members):
             its = member.windows.rows(tables[number][clip])
-            scores[here, number] = on_rows(rows.starts[here], rows.ends[here], its.starts, its.ends, its.scores)
+            on = (rows.starts[here], rows.ends[here], its.starts, its.ends, its.scores)
+            scores[here, number] = its.scores if together else on_rows(*on)
         start += len(own)
     pools = {member.tagger.metadata.pool for member in members}
     return Panel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,21 +13,23 @@ import torch
 from torch import Generator, Tensor, nn
 
 from earmark.audio.cache import Cache
-from earmark.audio.probe import probe
 from earmark.augment.mixing import ALWAYS_EITHER, MIXES, join_labels, mix_labels
 from earmark.augment.pipeline import MIX_PROBABILITIES, SHARES, Augmentation, AugmentConfig
 from earmark.augment.waveform import Sometimes
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.errors import AudioError, ManifestError
+from earmark.errors import ManifestError
+from earmark.flows.prepare import survey
 from earmark.flows.reading import Failures, read_rows
-from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.run_config import DataConfig, RunConfig, resolve
 from earmark.lookup import lookup
 from earmark.models.frontend import LogMel
 from earmark.report.augment_page import Changed, Original, write_augment_page
 from earmark.training.dataset import background_windows
 from earmark.training.fit import suited
 from earmark.training.sampling import seed_for
+
+log = logging.getLogger("earmark")
 
 MIXED_SHARE = 0.6  # of a mixture that is the clip's own, unless one is set
 # What is off is shown with.
@@ -89,9 +92,12 @@ def preview(
     how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge}
     failures: Failures = []
     manifest = read_rows(Path(data), failures, audio_dir=audio_dir, **how)
-    rows, rates, seconds = _choose(manifest, n_clips)
+    manifest, defaults, longest = survey(manifest, failures, Path(out).with_suffix(".failures.csv"))
+    for path, reason in failures:
+        log.warning("%s: left out (%s)", path, reason)
+    rows = _choose(manifest, n_clips)
     given = DataConfig.at(data, audio_dir, **how)
-    config = resolve(defaults_for(rates, seconds), given, Path(recipe) if recipe else None, settings)
+    config = resolve(defaults, given, Path(recipe) if recipe else None, settings, longest)
     audio = ClipAudio(manifest, Cache(), config.framing.sample_rate)
     windows = [config.framing.cut(audio[row]) for row in rows]
     loudest = np.stack([cut[np.square(cut).mean(axis=1).argmax()] for cut in windows])
@@ -112,24 +118,17 @@ def preview(
     return [change.name for change in changes[1:]]
 
 
-def _choose(manifest: Manifest, n_clips: int) -> tuple[list[int], list[int], list[float]]:
-    """Rows of readable clips, of other labels each while there are any; their rates in Hz and lengths in seconds."""
+def _choose(manifest: Manifest, n_clips: int) -> list[int]:
+    """Rows of clips, of other labels each while there are any."""
     labels = manifest.table["labels"].tolist()
     first = list({said: row for row, said in reversed(list(enumerate(labels)))}.values())[::-1]
-    rows, rates, seconds = [], [], []
-    for row in dict.fromkeys([*(row for row in first if labels[row]), *range(len(manifest))]):
-        try:
-            info = probe(manifest.files[row])
-        except AudioError:
-            continue
-        rows.append(row)
-        rates.append(info.sample_rate)
-        seconds.append(info.seconds)
-        if len(rows) == n_clips:
-            return rows, rates, seconds
-    raise ManifestError(
-        f"{manifest.root}: holds {len(rows)} readable clips, and {n_clips} are to be shown. Lower --clips, or add some."
-    )
+    rows = list(dict.fromkeys([*(row for row in first if labels[row]), *range(len(manifest))]))[:n_clips]
+    if len(rows) < n_clips:
+        raise ManifestError(
+            f"{manifest.root}: holds {len(rows)} readable clips, and {n_clips} are to be shown. Lower --clips, or add "
+            "some."
+        )
+    return rows
 
 
 def _switched_on(augment: AugmentConfig) -> dict[str, object]:

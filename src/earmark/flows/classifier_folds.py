@@ -158,7 +158,9 @@ class ClassifierFolds:
         )
 
     def _describe(self, metadata: TaggerMetadata, classifier: Classifier) -> TaggerMetadata:
-        """The facts of the tagger file with those of its backbone and its head."""
+        """The facts of the tagger file with those of its backbone and its head; its graph hears one length."""
+        if metadata.any_length:
+            metadata = replace(metadata, views="sliding", view_seconds=(), format_version=1)
         if self.features.backbone is not None:
             metadata = made_from(metadata, self.features.backbone)
         return replace(metadata, trained_on={**metadata.trained_on, "head": dict(classifier.facts)})
@@ -167,7 +169,8 @@ class ClassifierFolds:
 def fit_folds(experiment: Experiment, models: Sequence[ClassifierFolds]) -> None:
     """Fit, export and score the folds that are not done, beside them the classifier for use, one a core at a time.
 
-    On one thread each, in one process: their time goes into matrix products, which let other threads work.
+    On one thread each, in one process: their time goes into matrix products, which let other threads work. Ctrl-C ends
+    with the folds that are being fitted.
     """
     jobs: list[Callable[[], Any]] = []
     for folds in models:

@@ -15,15 +15,17 @@ from earmark.data.lock import add_look, count_look, verify
 from earmark.data.manifest import Manifest
 from earmark.data.readers import table_of
 from earmark.data.seen import seen
-from earmark.errors import EarmarkError, ManifestError, summarise_rows
+from earmark.errors import ConfigError, EarmarkError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.flows.reading import Failures, read_rows
-from earmark.predictions import Predictions
+from earmark.predictions import Predictions, concatenate
 from earmark.report.card import card_text
 from earmark.report.report import write_report
 from earmark.run import Run, write_text
-from earmark.tagger.tag_files import default_threads, gather_warnings, score_files
+from earmark.tagger.tag_files import default_threads, gather_warnings, tag_files
 from earmark.tagger.tagger import Tagger, load_tagger
+from earmark.tagger.tta import VIEWS
+from earmark.windows import POOLS
 
 log = logging.getLogger("earmark")
 
@@ -63,15 +65,14 @@ def evaluate(
             ways than its own (`Tagger.with_views`).
 
     Raises:
+        ConfigError: the views or the pool are not known.
         ManifestError: the data has labels that the tagger does not know, no clips of the split, or a test split that
             was changed after it was locked.
         EarmarkError: the data is what it was trained on, or no clip can be read.
     """
     opened, data = load_tagger(tagger), Path(data)
     if views or view_seconds or pool:
-        its = opened.metadata
-        chosen = views or ("lengths" if view_seconds else its.views)
-        opened = opened.with_views(chosen, view_seconds or (its.view_seconds if chosen == its.views else ()), pool)
+        opened = hearing(opened, views, view_seconds, pool)
     failures: Failures = []
     manifest = read_rows(
         data,
@@ -85,22 +86,21 @@ def evaluate(
     table = table_of(data, encoding)
     lock = verify(table, manifest, default_threads()) if table else None
     manifest, remarks = choose_split(manifest, split)
+    if views or view_seconds or pool:
+        remarks.append(f"Heard otherwise than the tagger is set: {opened.metadata.heard}, {opened.metadata.pool}.")
     if fraction < 1:
         remarks.append(f"A part of the data: --fraction {fraction:g} of {len(manifest):,} clips.")
         manifest = take_fraction(manifest, fraction)
     hashes = hash_contents(manifest, default_threads())
     require_unseen(opened, manifest, hashes, data)
-    warnings: list[tuple[Path, str]] = []
-    predictions, failed = score_files(
-        opened,
-        manifest.clips(),
-        progress=lambda tagged: warnings.extend((tagged.clip.path, warning) for warning in tagged.warnings),
-    )
-    for warning in gather_warnings(warnings):
+    heard = list(tag_files(opened, manifest.clips()))
+    for warning in gather_warnings((tagged.clip.path, warning) for tagged in heard for warning in tagged.warnings):
         log.warning("%s", warning)
-    failures += [(str(failure.clip.path), str(failure.error)) for failure in failed]
-    if not len(predictions):
+    parts = [tagged.predictions for tagged in heard if tagged.predictions is not None]
+    failures += [(str(tagged.clip.path), str(tagged.error)) for tagged in heard if tagged.predictions is None]
+    if not parts:
         raise EarmarkError(f"{data}: no clip can be read.\n{summarise_rows([reason for _, reason in failures])}")
+    predictions = concatenate(parts)
     scored = set(predictions.clip_ids)
     manifest = manifest.select(np.array([name in scored for name in manifest.clip_ids]))
     predictions = predictions.align(manifest.clip_ids)
@@ -116,6 +116,24 @@ def evaluate(
     if lock and (manifest.splits == "test").any():
         scorecard = counted(scorecard, table, opened.path, opened.metadata.name)
     return Evaluated(scorecard, predictions, failures)
+
+
+def hearing(tagger: Tagger, views: str | None, view_seconds: Sequence[float], pool: str | None) -> Tagger:
+    """The tagger with other views or another pool than its own.
+
+    Raises:
+        ConfigError: there are no such views or pool, or lengths are wanted and none given.
+        TaggerFileError: its graph does not take windows of these lengths.
+    """
+    its = tagger.metadata
+    chosen = views or ("lengths" if view_seconds else its.views)
+    for option, value, known in (("--views", chosen, VIEWS), ("--pool", pool or its.pool, POOLS)):
+        if value not in known:
+            raise ConfigError(f"{option}: '{value}' is none of {', '.join(known)}. Choose one of them.")
+    seconds = view_seconds or (its.view_seconds if chosen == its.views else ())
+    if chosen == "lengths" and not seconds:
+        raise ConfigError("--views: lengths of what? Give --view-seconds, such as 1,2.5,5.")
+    return tagger.with_views(chosen, seconds, pool)
 
 
 def choose_split(manifest: Manifest, split: str | None) -> tuple[Manifest, list[str]]:

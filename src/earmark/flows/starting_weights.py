@@ -215,7 +215,7 @@ def started_from_file(metadata: TaggerMetadata, config: RunConfig) -> TaggerMeta
 
 @torch.no_grad()
 def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """Give a network a last layer for `labels`; those it had before keep theirs, in the new order.
+    """Give a network last layers for `labels`; those it had before keep theirs, in the new order.
 
     Args:
         before: what its last layer answers with now; empty = nothing of ours.
@@ -223,13 +223,13 @@ def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -
     Returns:
         The labels that keep their outputs.
     """
-    old = net.head.last
-    last = nn.Linear(old.in_features, len(labels))
     kept = [label for label in labels if label in before]
-    for label in kept:
-        for new_tensor, old_tensor in ((last.weight, old.weight), (last.bias, old.bias)):
-            new_tensor[list(labels).index(label)] = old_tensor[list(before).index(label)]
-    net.head.last = last
+    for head in (net.head, *net.auxiliary):
+        old = head.last
+        head.last = nn.Linear(old.in_features, len(labels))
+        for label in kept:
+            for new_tensor, old_tensor in ((head.last.weight, old.weight), (head.last.bias, old.bias)):
+                new_tensor[list(labels).index(label)] = old_tensor[list(before).index(label)]
     return kept
 
 

@@ -20,7 +20,7 @@ class AuxCNN(nn.Module):
     labels directly; these heads are not in the tagger file.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         width: multiplies all channels; 1.0 has about 6.5 million weights.
         dropout: before the last layer of the heads.
 
@@ -39,16 +39,16 @@ class AuxCNN(nn.Module):
 
     skip_weights = (0.1, 0.2, 0.4)
 
-    def __init__(self, n_mels: int, *, width: float = 1.0, dropout: float = 0.2):
+    def __init__(self, n_mels: int, n_channels: int = 1, *, width: float = 1.0, dropout: float = 0.2):
         super().__init__()
         require(0.1 <= width <= 4, "width", width, "0.1 to 4")
         self.dropout = dropout
-        channels = [round(width * n_channels) for n_channels in BLOCK_CHANNELS]
+        channels = [round(width * n_block) for n_block in BLOCK_CHANNELS]
         self.n_features = n_last = channels[-1]
         self.skip_widths = (n_last,) * len(self.skip_weights)
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.blocks = nn.ModuleList()
-        for n_in, n_out in zip((1, *channels), channels, strict=False):
+        for n_in, n_out in zip((n_channels, *channels), channels, strict=False):
             layers = [ConvNormReLU(n_in, n_out), ConvNormReLU(n_out, n_out)]
             if len(self.blocks) < len(channels) - 1:
                 layers.append(AxisPool("average", n_out, stride=2))
@@ -68,7 +68,7 @@ class AuxCNN(nn.Module):
         )
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, mels / 8, frames / 8)."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels / 8, frames / 8)."""
         return self.with_skips(spectrogram)[0]
 
     def with_skips(self, spectrogram: Tensor) -> tuple[Tensor, list[Tensor]]:

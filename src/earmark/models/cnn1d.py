@@ -13,7 +13,7 @@ class CNN1D(nn.Module):
     The first layer mixes all mel bands at once: cheap, but a sound that moves in pitch is a new one to it.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         channels: of each block.
         kernel: steps that a convolution sees; odd.
         dropout: before the last layer of the head.
@@ -26,14 +26,20 @@ class CNN1D(nn.Module):
     """
 
     def __init__(
-        self, n_mels: int, *, channels: tuple[int, ...] = (128, 128, 192, 256), kernel: int = 5, dropout: float = 0.2
+        self,
+        n_mels: int,
+        n_channels: int = 1,
+        *,
+        channels: tuple[int, ...] = (128, 128, 192, 256),
+        kernel: int = 5,
+        dropout: float = 0.2,
     ):
         super().__init__()
         self.dropout = dropout
         self.n_features = channels[-1]
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.blocks = nn.Sequential()
-        n_in = n_mels
+        n_in = n_channels * n_mels
         for number, n_out in enumerate(channels, start=1):
             layers = [*_convolution(n_in, n_out, kernel), *_convolution(n_out, n_out, kernel)]
             pool = [nn.MaxPool1d(2, ceil_mode=True)] if number < len(channels) else []
@@ -41,8 +47,8 @@ class CNN1D(nn.Module):
             n_in = n_out
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, 1, frames')."""
-        return self.blocks(self.norm(spectrogram)[:, 0])[:, :, None]
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, 1, frames')."""
+        return self.blocks(self.norm(spectrogram).flatten(1, 2))[:, :, None]
 
 
 def _convolution(n_in: int, n_out: int, kernel: int) -> list[nn.Module]:

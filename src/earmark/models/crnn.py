@@ -16,7 +16,7 @@ class CRNN(nn.Module):
     (`patch_scores`).
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         channels: of the stem, then of each convolution.
         n_hidden: units of the recurrent network, each way; both ways are added.
         n_layers: of the recurrent network.
@@ -35,6 +35,7 @@ class CRNN(nn.Module):
     def __init__(
         self,
         n_mels: int,
+        n_channels: int = 1,
         *,
         channels: tuple[int, ...] = (32, 64, 128, 128),
         n_hidden: int = 128,
@@ -45,8 +46,8 @@ class CRNN(nn.Module):
         require(n_layers >= 1, "n_layers", n_layers, "1 or more")
         self.dropout = dropout
         self.n_features = n_hidden
-        self.norm = MelNorm(n_mels)
-        self.stem = ConvNormReLU(1, channels[0], (3, 5), (2, 4))
+        self.norm = MelNorm(n_mels, n_channels)
+        self.stem = ConvNormReLU(n_channels, channels[0], (3, 5), (2, 4))
         self.blocks = nn.Sequential()
         height = (n_mels + 1) // 2
         for n_in, n_out in zip(channels, channels[1:], strict=False):
@@ -56,6 +57,6 @@ class CRNN(nn.Module):
         self.recurrent = AddedGRU(channels[-1] * height, n_hidden, n_layers)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, 1, frames / 4)."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, 1, frames / 4)."""
         features = self.blocks(self.stem(self.norm(spectrogram)))
         return self.recurrent(features.flatten(1, 2).transpose(1, 2)).transpose(1, 2)[:, :, None]

@@ -23,7 +23,7 @@ class DenseNet(nn.Module):
     """Strided stem and maximum, then four blocks in which every layer sees what all before it gave.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         depth: 121 or 161 layers.
         width: multiplies all channels.
         layers: of each block, in place of the depth's.
@@ -44,6 +44,7 @@ class DenseNet(nn.Module):
     def __init__(
         self,
         n_mels: int,
+        n_channels: int = 1,
         *,
         depth: int = 121,
         width: float = 1.0,
@@ -54,14 +55,14 @@ class DenseNet(nn.Module):
         super().__init__()
         known = " or ".join(map(str, DEPTHS))
         require(depth in DEPTHS, "model_options of densenet: depth", depth, known)
-        growth, n_channels, usual = DEPTHS[depth]
-        growth, n_channels = int(growth * width), int(n_channels * width)
+        growth, n_maps, usual = DEPTHS[depth]
+        growth, n_maps = int(growth * width), int(n_maps * width)
         self.dropout = dropout
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.stem = nn.Sequential(
             OrderedDict(
-                conv0=nn.Conv2d(1, n_channels, 7, 2, 3, bias=False),
-                norm0=nn.BatchNorm2d(n_channels),
+                conv0=nn.Conv2d(n_channels, n_maps, 7, 2, 3, bias=False),
+                norm0=nn.BatchNorm2d(n_maps),
                 relu0=nn.ReLU(inplace=True),
                 pool0=nn.MaxPool2d(3, 2, 1),
             )
@@ -69,20 +70,20 @@ class DenseNet(nn.Module):
         self.blocks = nn.Sequential()
         for number, n_layers in enumerate(layers or usual, start=1):
             if number > 1:
-                self.blocks.add_module(f"transition{number - 1}", _transition(n_channels, n_channels // 2))
-                n_channels //= 2
+                self.blocks.add_module(f"transition{number - 1}", _transition(n_maps, n_maps // 2))
+                n_maps //= 2
             block = nn.Sequential()
             for layer in range(1, n_layers + 1):
-                block.add_module(f"denselayer{layer}", DenseLayer(n_channels, growth))
-                n_channels += growth
+                block.add_module(f"denselayer{layer}", DenseLayer(n_maps, growth))
+                n_maps += growth
             self.blocks.add_module(f"denseblock{number}", block)
-        self.blocks.add_module("norm5", nn.BatchNorm2d(n_channels))
-        self.n_features = n_channels
+        self.blocks.add_module("norm5", nn.BatchNorm2d(n_maps))
+        self.n_features = n_maps
         if weights:
             load_imagenet(self, Path(weights), KEYS, stem="features.conv0.weight", name=f"densenet{depth}")
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, mels', frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels', frames')."""
         return torch.relu(self.blocks(self.stem(self.norm(spectrogram))))
 
 

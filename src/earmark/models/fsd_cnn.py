@@ -25,12 +25,12 @@ class FSDCNN(nn.Module):
     A block but the last ends with two pools, one over 3 by 3 that keeps the size, one that halves it.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         variant: "conv"; "se", squeeze-and-excitation after every convolution; "cat", a 1×1 convolution over both of a
             block's convolutions; "se_cat", both.
         width: multiplies all channels.
         multi_scale: three stems side by side, 3×3, 5×5 and 7×7, in place of one.
-        coordinate: a second channel that says where on the mel axis a value stands, -1 to 1.
+        coordinate: a further channel that says where on the mel axis a value stands, -1 to 1.
         first_pool, second_pool: of a block: max, average, conv (learnt), or avemax1 (average along time, then maximum
             along mel), avemax2 (average along mel, maximum along time), avemax3 (maximum along mel, average along
             time), avemax4 (maximum along time, average along mel).
@@ -49,6 +49,7 @@ class FSDCNN(nn.Module):
     def __init__(
         self,
         n_mels: int,
+        n_channels: int = 1,
         *,
         variant: str = "conv",
         width: float = 1.0,
@@ -62,9 +63,9 @@ class FSDCNN(nn.Module):
         require(variant in VARIANTS, "variant", f"'{variant}'", " or ".join(VARIANTS))
         require(0.1 <= width <= 4, "width", width, "0.1 to 4")
         self.dropout = dropout
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.coordinate = coordinate
-        n_in = 2 if coordinate else 1
+        n_in = n_channels + coordinate
         if multi_scale:
             self.stem: nn.Module = MultiScaleStem(n_in, round(width * SCALE_CHANNELS))
             n_in = len(SCALES) * round(width * SCALE_CHANNELS)
@@ -72,21 +73,21 @@ class FSDCNN(nn.Module):
             self.stem = ConvNormReLU(n_in, round(width * STEM_CHANNELS), momentum=MOMENTUM)
             n_in = round(width * STEM_CHANNELS)
         self.blocks = nn.Sequential()
-        for n_channels in BLOCK_CHANNELS:
-            n_out = round(width * n_channels)
+        for n_block in BLOCK_CHANNELS:
+            n_out = round(width * n_block)
             layers: list[nn.Module] = [Block(n_in, n_out, variant)]
-            if n_channels != BLOCK_CHANNELS[-1]:
+            if n_block != BLOCK_CHANNELS[-1]:
                 layers += [AxisPool(first_pool, n_out, stride=1), AxisPool(second_pool, n_out, stride=2)]
             self.blocks.append(nn.Sequential(*layers))
             n_in = n_out
         self.n_features = n_in
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, mels / 8, frames / 8)."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels / 8, frames / 8)."""
         heard = self.norm(spectrogram)
         if self.coordinate:
             place = torch.linspace(-1, 1, heard.shape[2], device=heard.device, dtype=heard.dtype)
-            heard = torch.cat([heard, place[:, None].expand_as(heard)], dim=1)
+            heard = torch.cat([heard, place[:, None].expand_as(heard[:, :1])], dim=1)
         return self.blocks(self.stem(heard))
 
 

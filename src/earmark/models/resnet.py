@@ -21,7 +21,7 @@ class ResNet(nn.Module):
     """Strided stem and maximum, then four stages of residual blocks, each but the first at half the resolution.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         depth: 18, 34 or 50 layers; those of 50 stand in bottlenecks.
         width: multiplies all channels.
         weights: a file of weights trained on ImageNet, as torchvision publishes it for this depth (.pth, .safetensors).
@@ -39,7 +39,14 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, n_mels: int, *, depth: int = 18, width: float = 1.0, weights: str = "", dropout: float = 0.2
+        self,
+        n_mels: int,
+        n_channels: int = 1,
+        *,
+        depth: int = 18,
+        width: float = 1.0,
+        weights: str = "",
+        dropout: float = 0.2,
     ):
         super().__init__()
         known = ", ".join(map(str, DEPTHS))
@@ -47,10 +54,10 @@ class ResNet(nn.Module):
         block = Bottleneck if depth == 50 else BasicBlock
         n_in = int(STEM_CHANNELS * width)
         self.dropout = dropout
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.stem = nn.Sequential(
             OrderedDict(
-                conv1=nn.Conv2d(1, n_in, 7, 2, 3, bias=False),
+                conv1=nn.Conv2d(n_channels, n_in, 7, 2, 3, bias=False),
                 bn1=nn.BatchNorm2d(n_in),
                 relu=nn.ReLU(inplace=True),
                 maxpool=nn.MaxPool2d(3, 2, 1),
@@ -68,7 +75,7 @@ class ResNet(nn.Module):
             load_imagenet(self, Path(weights), KEYS, stem="conv1.weight", name=f"resnet{depth}")
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, mels', frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, mels', frames')."""
         features = self.stem(self.norm(spectrogram))
         return self.layer4(self.layer3(self.layer2(self.layer1(features))))
 

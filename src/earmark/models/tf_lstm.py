@@ -16,7 +16,7 @@ class TFLSTM(nn.Module):
     Chunks overlap by half and share all weights, so that a pattern is known again at another pitch.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         width: units of each direction over time.
         chunk_width: numbers that stand for a chunk, and units of each direction over frequency.
         n_layers: recurrent layers over time.
@@ -34,6 +34,7 @@ class TFLSTM(nn.Module):
     def __init__(
         self,
         n_mels: int,
+        n_channels: int = 1,
         *,
         width: int = 128,
         chunk_width: int = 24,
@@ -47,9 +48,9 @@ class TFLSTM(nn.Module):
         n_chunks = n_mels // stride[0] + 1
         self.dropout = dropout
         self.n_features = 2 * width
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.chunks = nn.Sequential(
-            nn.Conv2d(1, chunk_width, kernel, stride, padding, bias=False),
+            nn.Conv2d(n_channels, chunk_width, kernel, stride, padding, bias=False),
             nn.BatchNorm2d(chunk_width),
             nn.ReLU(inplace=True),
         )
@@ -60,7 +61,7 @@ class TFLSTM(nn.Module):
         )
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, 1, steps)."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, 1, steps)."""
         chunks = self.chunks(self.norm(spectrogram))
         n_channels, n_chunks, n_steps = chunks.shape[1:]
         moments = chunks.permute(0, 3, 2, 1).reshape(-1, n_chunks, n_channels)

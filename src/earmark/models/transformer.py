@@ -17,7 +17,7 @@ class Transformer(nn.Module):
     Where a patch stands in frequency is learnt, where in time told by sines: any length is heard.
 
     Args:
-        n_mels: height of the spectrogram.
+        n_mels: height of the spectrogram. n_channels: its channels.
         width: features of a patch; a multiple of n_heads, and even.
         n_layers: transformer blocks.
         n_heads: ways of looking at other patches in each.
@@ -38,6 +38,7 @@ class Transformer(nn.Module):
     def __init__(
         self,
         n_mels: int,
+        n_channels: int = 1,
         *,
         width: int = 128,
         n_layers: int = 4,
@@ -54,11 +55,15 @@ class Transformer(nn.Module):
         n_rows = -(-n_mels // PATCH_MELS)
         self.dropout = dropout
         self.n_features = width
-        self.norm = MelNorm(n_mels)
+        self.norm = MelNorm(n_mels, n_channels)
         self.patches = nn.Sequential(
             nn.ZeroPad2d((0, 0, 0, n_rows * PATCH_MELS - n_mels)),
             nn.Conv2d(
-                1, width, (PATCH_MELS, patch_frames), (PATCH_MELS, patch_frames // 2), padding=(0, patch_frames // 2)
+                n_channels,
+                width,
+                (PATCH_MELS, patch_frames),
+                (PATCH_MELS, patch_frames // 2),
+                padding=(0, patch_frames // 2),
             ),
         )
         self.row = nn.Parameter(0.02 * torch.randn(n_rows, 1, width))
@@ -66,7 +71,7 @@ class Transformer(nn.Module):
         self.last_norm = nn.LayerNorm(width)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Spectrogram (batch, 1, mels, frames) in dB to features (batch, n_features, rows, frames')."""
+        """Spectrogram (batch, n_channels, mels, frames) to features (batch, n_features, rows, frames')."""
         patches = self.patches(self.norm(spectrogram)).permute(0, 2, 3, 1)
         n_rows, n_steps, width = patches.shape[1:]
         patches = patches + self.row + positions(n_steps, width, patches.device)

@@ -27,7 +27,7 @@ FOLDER_VERSION = 2  # the first that defines it
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberFile:
     """One tagger file of a folder: its name there, and the SHA-256 of its bytes."""
 
     file: str
@@ -154,14 +154,14 @@ def write_folder(
     return manifest
 
 
-def _members(path: Path, listed: Any) -> list[Member]:
+def _members(path: Path, listed: Any) -> list[MemberFile]:
     """The members of a manifest, their files there and as they were written.
 
     Raises:
         TaggerFileError: they are not.
     """
     try:
-        members = [Member(str(each["file"]), str(each["sha256"])) for each in listed]
+        members = [MemberFile(str(each["file"]), str(each["sha256"])) for each in listed]
     except (TypeError, KeyError) as error:
         raise TaggerFileError(f"members is no list of file and sha256 ({error}). Copy the folder again.") from error
     if not members:
