@@ -60,13 +60,13 @@ class Background(nn.Module):
     """Add what is heard in clips that hold none of the classes.
 
     Args:
-        windows: float32 (windows, samples), of the training clips; kept on the device.
+        windows: float32 (windows, samples), of the training clips; kept in main memory.
         snr_db: lowest and highest level of the sound above the background, in dB.
     """
 
     def __init__(self, windows: Tensor, snr_db: tuple[float, float]):
         super().__init__()
-        self.register_buffer("windows", windows, persistent=False)  # it is data: no part of a checkpoint
+        self.windows = windows  # no buffer: it is data, neither kept in checkpoints nor averaged
         self.snr_db = snr_db
 
     def forward(self, waveform: Tensor, generator: Generator) -> Tensor:
@@ -74,7 +74,7 @@ class Background(nn.Module):
         if not self.training:
             return waveform
         batch, device = len(waveform), waveform.device
-        chosen = torch.randint(len(self.windows), (batch,), generator=generator).to(device)
+        chosen = torch.randint(len(self.windows), (batch,), generator=generator)
         shifts = (uniform(batch, 0.0, 1.0, generator) * waveform.shape[1]).long()
         snr_db = uniform(batch, *self.snr_db, generator).to(device)
-        return add_at(waveform, roll(self.windows[chosen].to(waveform.dtype), shifts.tolist()), snr_db)
+        return add_at(waveform, roll(self.windows[chosen].to(waveform), shifts.tolist()), snr_db)

@@ -139,6 +139,8 @@ class AugmentConfig:
         require(0 <= self.trim_db <= 120, "augment.trim_db", self.trim_db, "0 to 120 dB")
         require(1 <= self.masks <= 10, "augment.masks", self.masks, "1 to 10")
         in_all = sum(getattr(self, name) for name in probabilities)
+        drawn = self.mixup_alpha or self.mixup_share
+        require(not in_all or drawn, "augment.mixup_alpha", 0, "above 0, or a mixup_share, where clips are mixed")
         require(in_all <= 1 + 1e-9, f"augment: {', '.join(probabilities)}", f"{in_all:g} in all", "at most 1 in all")
 
 

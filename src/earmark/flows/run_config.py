@@ -18,6 +18,7 @@ from earmark.lookup import did_you_mean, lookup
 from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS
+from earmark.models.tagging_net import ANY_LENGTH as ANY_LENGTH_FAMILIES
 from earmark.models.tagging_net import MODELS, family_options
 from earmark.run import TAGGER_SUFFIX
 from earmark.tagger.tta import ANY_LENGTH, VIEWS
@@ -240,10 +241,14 @@ class RunConfig:
                 f"window.view_seconds: {list(seconds)} with the views {views}. Give lengths of windows, each longer "
                 "than a transform, with window.views=lengths, and only there."
             )
-        if views in ANY_LENGTH and self.model not in MODELS:
+        if views not in ANY_LENGTH:
+            return
+        others = {"model": self.model not in ANY_LENGTH_FAMILIES, "branches": self.branches}
+        others["frontend.compression"] = self.frontend.compression == "pcen"
+        if found := [name for name, is_other in others.items() if is_other]:
             raise ConfigError(
-                f"window.views: {self.model} hears windows of one length, and {views} need others. Choose sliding or "
-                f"ends, or one of the networks {', '.join(sorted(MODELS))}."
+                f"window.views: {views} need a network for windows of any length. Choose sliding or ends, or one of "
+                f"{', '.join(ANY_LENGTH_FAMILIES)} without branches and PCEN (now in the way: {', '.join(found)})."
             )
 
     @property

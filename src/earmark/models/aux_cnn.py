@@ -41,7 +41,7 @@ class AuxCNN(nn.Module):
 
     def __init__(self, n_mels: int, n_channels: int = 1, *, width: float = 1.0, dropout: float = 0.2):
         super().__init__()
-        require(0.1 <= width <= 4, "width", width, "0.1 to 4")
+        require(0.1 <= width <= 4, "model_options of aux_cnn: width", width, "0.1 to 4")
         self.dropout = dropout
         channels = [round(width * n_block) for n_block in BLOCK_CHANNELS]
         self.n_features = n_last = channels[-1]

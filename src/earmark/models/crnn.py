@@ -43,7 +43,7 @@ class CRNN(nn.Module):
         dropout: float = 0.2,
     ):
         super().__init__()
-        require(n_layers >= 1, "n_layers", n_layers, "1 or more")
+        require(n_layers >= 1, "model_options of crnn: n_layers", n_layers, "1 or more")
         self.dropout = dropout
         self.n_features = n_hidden
         self.norm = MelNorm(n_mels, n_channels)

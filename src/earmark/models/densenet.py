@@ -53,6 +53,7 @@ class DenseNet(nn.Module):
         dropout: float = 0.2,
     ):
         super().__init__()
+        require(0.1 <= width <= 4, "model_options of densenet: width", width, "0.1 to 4")
         known = " or ".join(map(str, DEPTHS))
         require(depth in DEPTHS, "model_options of densenet: depth", depth, known)
         growth, n_maps, usual = DEPTHS[depth]

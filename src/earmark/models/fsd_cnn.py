@@ -19,8 +19,8 @@ VARIANTS = {"conv": (False, False), "se": (True, False), "cat": (False, True), "
 
 
 class FSDCNN(nn.Module):
-    """A stem, then four blocks of two 3×3 convolutions, pooled as time and mel differ. Time and mel / 8; about 5.6
-    million weights. Made for the head pixel_shuffle and the branches steps and length.
+    """A stem, then four blocks of two 3×3 convolutions, pooled as time and mel differ. Time and mel / 8; 4.8
+    million weights without the last layer. Made for the head pixel_shuffle and the branches steps and length.
 
     A block but the last ends with two pools, one over 3 by 3 that keeps the size, one that halves it.
 
@@ -60,8 +60,8 @@ class FSDCNN(nn.Module):
         dropout: float = 0.2,
     ):
         super().__init__()
-        require(variant in VARIANTS, "variant", f"'{variant}'", " or ".join(VARIANTS))
-        require(0.1 <= width <= 4, "width", width, "0.1 to 4")
+        require(variant in VARIANTS, "model_options of fsd_cnn: variant", f"'{variant}'", " or ".join(VARIANTS))
+        require(0.1 <= width <= 4, "model_options of fsd_cnn: width", width, "0.1 to 4")
         self.dropout = dropout
         self.norm = MelNorm(n_mels, n_channels)
         self.coordinate = coordinate

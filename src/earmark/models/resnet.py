@@ -49,6 +49,7 @@ class ResNet(nn.Module):
         dropout: float = 0.2,
     ):
         super().__init__()
+        require(0.1 <= width <= 4, "model_options of resnet: width", width, "0.1 to 4")
         known = ", ".join(map(str, DEPTHS))
         require(depth in DEPTHS, "model_options of resnet: depth", depth, f"one of {known}")
         block = Bottleneck if depth == 50 else BasicBlock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from earmark.config import require
 from earmark.models.layers import MelNorm
 from earmark.models.recurrence import BothWaysGRU
 
@@ -17,6 +18,9 @@ class RNN(nn.Module):
         n_layers: recurrent layers.
         step_frames: frames to a step; a recurrence is as slow as it is long.
         dropout: before the last layer of the head.
+
+    Raises:
+        ConfigError: there is no layer.
 
     Source: Purwins et al. 2019, arXiv 1905.00078, section II-D.
 
@@ -36,6 +40,7 @@ class RNN(nn.Module):
         dropout: float = 0.2,
     ):
         super().__init__()
+        require(n_layers >= 1, "model_options of rnn: n_layers", n_layers, "1 or more")
         self.dropout = dropout
         self.n_features = 2 * width
         self.norm = MelNorm(n_mels, n_channels)

@@ -8,7 +8,7 @@ from earmark.models.layers import ConvNormReLU, MelNorm
 
 
 class TinyCNN(nn.Module):
-    """Three strided convolutions, about 30,000 weights.
+    """Three strided convolutions, about 75,000 weights.
 
     >>> import torch
     >>> TinyCNN(64)(torch.zeros(2, 1, 64, 100)).shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
-from torch.optim.swa_utils import update_bn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from earmark.run import FoldFolder, to_json, write_atomically, write_text
 from earmark.training.dataset import TrainingBatches
@@ -74,7 +74,30 @@ class LastWeights(WeightAveraging):
         epoch = trainer.current_epoch
         if self.measures_norm and self._latest_update_step > before and epoch > self.first:
             windows = (self.batches[epoch, batch][0] for batch in range(self.batches.n_batches))
-            update_bn(windows, self._average_model.module.net, self._average_model.module.device)
+            _measure_norm(self._average_model.module.net, module.net, windows)
+
+
+@torch.no_grad()
+def _measure_norm(mean: nn.Module, net: nn.Module, windows: Iterable[Tensor]) -> None:
+    """Statistics of batch normalisation on windows as users have them, in evaluation mode otherwise; of the layers that
+    still learn in `net`."""
+    mean.eval()
+    norms = [
+        norm
+        for norm, learns in zip(mean.modules(), net.modules(), strict=True)
+        if isinstance(norm, _BatchNorm) and learns.training
+    ]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+        norm.train()
+    device = next(mean.parameters()).device
+    for batch in windows:
+        mean(batch.to(device))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    mean.eval()
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -32,7 +32,8 @@ class RateCurve:
     """What a rising rate did.
 
     rates: of each step, rising by the same factor. losses: of each step's batch. smoothed: their running mean.
-    steepest, lowest: the rates at which the smoothed loss falls fastest and is least; None where it never fell.
+    steepest, lowest: the rates at which the smoothed loss falls fastest and is least (the middle of where it is
+        nearly that); None where it never fell.
     suggested: midway between them by factor. Where all rates were tried out the best lay there: the steepest descent is
     too slow for the highest rate of a schedule, and where the loss is least it is about to rise.
     """
