@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from earmark.cli.console import output, show_log
+from earmark.cli.options import TaggerName, Threads
 from earmark.cli.tag import follow, tell
 
 
 def submit(
-    tagger: Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")],
+    tagger: TaggerName,
     test_dir: Annotated[Path, typer.Argument(help="The folder of the files that the sample names.")],
     sample: Annotated[
         Path,
@@ -27,10 +28,7 @@ def submit(
     budget: Annotated[
         str | None, typer.Option(help="How long it may take, such as 30m: refused if the first files tell of more.")
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Recordings heard at once; one per core unless given.", show_default=False),
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Fill a competition's sample submission with scores; its columns, ids and rows stay as they are.
 
