@@ -9,6 +9,7 @@ FLOORS = {
     "errors": 0,
     "lookup": 0,
     "config": 0,
+    "durations": 0,
     "vocabulary": 0,
     "predictions": 0,
     "windows": 0,

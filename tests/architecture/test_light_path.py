@@ -63,7 +63,7 @@ assert not loaded & {"numpy", "soundfile", "onnxruntime", "rich", "typer"}, load
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("tag",), ("embed",), ("similar",), ("train",)])
+@pytest.mark.parametrize("arguments", [(), ("tag",), ("submit",), ("embed",), ("similar",), ("train",)])
 @pytest.mark.parametrize("blocked", [HEAVY, ()], ids=["core", "all"])
 def test_help_loads_nothing_heavy(earmark, arguments, blocked):
     done = earmark(*arguments, "--help", blocked=blocked)
@@ -85,6 +85,18 @@ def test_a_recording_is_tagged_without_anything_heavy(earmark, toy):
     assert {"path", "start", "end", "tags", "scores", "error"} <= set(row)
     assert row["scores"]
     assert row["error"] is None
+
+
+def test_a_submission_is_filled_without_anything_heavy_and_failures_exit_1(earmark, toy):
+    (toy / "sample.csv").write_text('fname,noise,"tone, low"\nshort.wav,0,0\ngone.wav,0,0\n', encoding="utf-8")
+    done = earmark("submit", "toy.tagger.onnx", ".", "--sample", "sample.csv", "--budget", "5m")
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == "submission.csv: 2 rows, 3 columns\n"
+    assert "1 of 2 rows are GUESSES" in done.stderr
+    header, *rows = (toy / "submission.csv").read_text(encoding="utf-8").splitlines()
+    assert header == 'fname,noise,"tone, low"'
+    assert [row.partition(",")[0] for row in rows] == ["short.wav", "gone.wav"]
+    assert "gone.wav" in (toy / "failures.csv").read_text(encoding="utf-8")
 
 
 def test_tagging_loads_nothing_heavy_where_it_is_installed(earmark, toy):

@@ -149,16 +149,3 @@ class Ladder:
     def save(self, path: Path) -> None:
         """Write as JSON."""
         write_json(path, self.to_dict())
-
-
-def duration(seconds: float) -> str:
-    """A length of time in words.
-
-    >>> duration(0.04), duration(8.4), duration(150), duration(7300)
-    ('under 0.1 s', '8.4 s', '2.5 min', '2.0 h')
-    """
-    if seconds < 0.1:
-        return "under 0.1 s"
-    if seconds < 99.5:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"

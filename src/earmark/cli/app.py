@@ -21,6 +21,7 @@ from earmark.cli import (
     plot,
     score,
     split,
+    submit,
     tag,
     train,
 )
@@ -63,6 +64,7 @@ app.command()(ensemble.ensemble)
 app.command()(score.evaluate)
 app.command()(score.report)
 app.command()(tag.tag)
+app.command()(submit.submit)
 app.command()(plot.plot)
 app.command()(embed.embed)
 app.command()(embed.similar)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earmark.cli.options import AudioDir
+from earmark.cli.options import AudioDir, TaggerName, Threads
 from earmark.cli.tag import follow, names_of, nobody_may_read, tell
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 TIME_DIGIT = 1e-5  # s; times in files are rounded
 NEIGHBOUR = ["query", "query_start", "query_end", "path", "start", "end", "similarity"]
-TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")]
 Timeline = Annotated[bool, typer.Option("--timeline", help="Every window instead of every clip.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Recordings heard at once; one per core unless given.", show_default=False)
-]
 
 
 def embed(

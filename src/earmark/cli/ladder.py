@@ -83,7 +83,8 @@ def ladder(
 
 def print_ladder(found: Ladder) -> None:
     """The rungs in their order, what is inside the noise, what was left out, and the rule behind the mark."""
-    from earmark.baselines.ladder import CHEAPEST_RULE, duration
+    from earmark.baselines.ladder import CHEAPEST_RULE
+    from earmark.durations import duration
 
     card = found.scorecard
     rows = []

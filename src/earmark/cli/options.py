@@ -47,3 +47,7 @@ AllowLeak = Annotated[
     bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Recordings heard at once; one per core unless given.", show_default=False)
+]

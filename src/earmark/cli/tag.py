@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earmark.cli.options import TaggerName, Threads
+
 if TYPE_CHECKING:
     from earmark.tagger.embed import EmbeddedClip
     from earmark.tagger.formats import Selection
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def tag(
-    tagger: Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")],
+    tagger: TaggerName,
     paths: Annotated[
         list[str],
         typer.Argument(help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False),
@@ -43,10 +45,7 @@ def tag(
         Path | None,
         typer.Option(help="File, or folder for a file per recording, instead of stdout.", show_default=False),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Recordings heard at once; one per core unless given.", show_default=False),
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Tag recordings: what can be heard in each file, or with --timeline when.
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.baselines.ladder import Ladder, Rung, duration
+from earmark.baselines.ladder import Ladder, Rung
 from earmark.config import parse_assignments, read_yaml
 from earmark.data.fraction import take_fraction
+from earmark.durations import duration, parse_time
 from earmark.errors import ConfigError
 from earmark.evaluation.blend import blend, pick_members
 from earmark.evaluation.scorecard import Scorecard, make_scorecard, primary_metric
@@ -27,7 +28,6 @@ from earmark.flows.ladder_costs import (
     joined_cost,
     measured_cost,
     most_seconds,
-    parse_time,
     within,
 )
 from earmark.flows.ladder_insight import insight

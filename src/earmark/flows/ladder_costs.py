@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ import torch
 from earmark import audio
 from earmark.baselines.ladder import Cost
 from earmark.data.manifest import Manifest
-from earmark.errors import ConfigError
 from earmark.flows.ladder_rungs import Candidate, Stage
 from earmark.run import write_json
 from earmark.tagger.tag_files import default_threads
@@ -32,28 +30,6 @@ MOST_SECONDS_BESIDES = 120.0  # of a fold's process: its start, export and scori
 MEASURED_SECONDS = 30.0  # of sound, at least one clip
 MEASURED_CLIPS = 20
 PASSES = 3  # the quickest counts: whatever else the machine does only slows
-TIME = re.compile(r"(?:(?P<h>[\d.]+)h)?(?:(?P<m>[\d.]+)m)?(?:(?P<s>[\d.]+)s)?")
-UNITS = {"h": 3600, "m": 60, "s": 1}
-
-
-def parse_time(text: str) -> float:
-    """A length of time in seconds.
-
-    Raises:
-        ConfigError: it is none.
-
-    >>> parse_time("10m"), parse_time("1h30m"), parse_time("90"), parse_time("1.5h")
-    (600.0, 5400.0, 90.0, 5400.0)
-    """
-    written = text.strip().lower()
-    match = TIME.fullmatch(f"{written}s" if written.isdigit() else written)
-    try:
-        seconds = sum(float(match[unit] or 0) * n_seconds for unit, n_seconds in UNITS.items()) if match else 0.0
-    except ValueError:  # 1.2.3h
-        seconds = 0.0
-    if not seconds:
-        raise ConfigError(f"--budget: '{text}' is no length of time. Give one such as 90s, 10m or 1h30m.")
-    return seconds
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from earmark.baselines.importance import statement
-from earmark.baselines.ladder import CHEAPEST_RULE, KINDS, Ladder, Rung, duration
+from earmark.baselines.ladder import CHEAPEST_RULE, KINDS, Ladder, Rung
+from earmark.durations import duration
 from earmark.evaluation.bootstrap import Interval
 from earmark.evaluation.metrics import TITLES
 from earmark.report.figures import Axis, axis
