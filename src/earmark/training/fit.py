@@ -159,7 +159,7 @@ def _trainer(
     return lightning.Trainer(
         accelerator=accelerator,
         devices=1,
-        precision=_lightning_precision(precision, accelerator),
+        precision=trainer_precision(precision, accelerator),
         max_epochs=stop_after or optim.epochs,
         callbacks=callbacks,
         plugins=[AtomicCheckpoints()],
@@ -171,7 +171,7 @@ def _trainer(
     )
 
 
-def _lightning_precision(precision: str, accelerator: str) -> str:
+def trainer_precision(precision: str, accelerator: str) -> str:
     """bfloat16 where the hardware multiplies it (twice as fast and more), else float32."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: '{precision}' is none of {', '.join(PRECISIONS)}.")

@@ -1,0 +1,46 @@
+"""How fast a network trains on this machine: a few steps of it, timed before anybody waits for them."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from earmark.models.tagging_net import TaggingNet
+from earmark.training.fit import trainer_precision
+from earmark.windows import Framing
+
+TIMED_STEPS = 2  # after one that warms up; the quicker counts
+
+
+def seconds_a_step(net: TaggingNet, framing: Framing, batch_size: int, precision: str) -> float:
+    """Seconds that a training step takes: front end, network and gradients of every weight, without augmentation.
+
+    Of one core, not on the wall, on a CPU (others may share the machine, and folds are trained on a core each); on
+    the wall on a GPU.
+
+    Args:
+        net: its batch normalisation hears noise, so its statistics are of no use afterwards.
+        precision: as for `fit`.
+    """
+    on_gpu = torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    clock = time.perf_counter if on_gpu else time.process_time
+    half = trainer_precision(precision, "gpu" if on_gpu else "cpu").startswith("bf16")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    net.train().to(device).backbone.to(memory_format=torch.channels_last)
+    waveform = torch.randn(batch_size, framing.window_samples, device=device) / 10
+    taken = []
+    try:
+        for _ in range(1 + TIMED_STEPS):
+            started = clock()
+            with torch.autocast(device, torch.bfloat16, enabled=half):
+                logits = net(waveform)
+            logits.float().square().mean().backward()
+            if on_gpu:
+                torch.cuda.synchronize()
+            taken.append(clock() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return min(taken[1:])
