@@ -160,7 +160,7 @@ class NetworkFolds:
     def seconds_a_step(self) -> float:
         """About what a training step takes on this machine, see `earmark.training.pace`."""
         config = self.experiment.config
-        return seconds_a_step(self.blank(REFIT), config.framing, config.optim.batch_size, config.precision)
+        return seconds_a_step(self.blank(REFIT), config.framing, config.optim, config.precision)
 
     def median_epochs(self) -> int:
         """Of the folds' chosen epochs."""

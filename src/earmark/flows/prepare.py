@@ -29,7 +29,16 @@ from earmark.evaluation.scorecard import LEAK
 from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.progress import bar
 from earmark.flows.reading import Failures, read_rows
-from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
+from earmark.flows.run_config import (
+    FINETUNED,
+    FINETUNING,
+    FINETUNING_PUBLISHED,
+    DataConfig,
+    RunConfig,
+    defaults_for,
+    frontend_for,
+    resolve,
+)
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
 from earmark.flows.starting_weights import find_start
@@ -110,6 +119,8 @@ def heard_by_backbone(
         start.load(start.build())  # weights that are not here are said before anything is decoded
         frontend = start.frontend
         defaults = change(defaults, FINETUNING, "--finetune")
+        if config.backbone.on in PRETRAINED:
+            defaults = change(defaults, FINETUNING_PUBLISHED, "--finetune")
     on = config.backbone.on
     config = resolve(replace(defaults, frontend=frontend), config.data, recipe, settings, longest_seconds)
     same_rate = config.frontend.sample_rate == frontend.sample_rate

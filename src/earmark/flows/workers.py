@@ -86,9 +86,7 @@ def _say_forecast(experiment: Experiment, folds: Sequence[str], jobs: int) -> No
         epoch = max(1, n_clips // config.optim.batch_size) * step
         done = len(experiment.run.fold(number, config.model).read_history())
         total += max(0, config.optim.epochs - done) * epoch
-    log.info(
-        "%s: about %.2g s an epoch on one idle core; all epochs %.2g min", config.model, epoch, total / jobs / 60
-    )
+    log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", config.model, epoch, total / jobs / 60)
 
 
 def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:

@@ -37,6 +37,7 @@ class OptimConfig:
     layer_decay: rate of each depth of the network as a share of the one above it (unfreezing.depth_groups); 1 = alike.
     unfreeze_epochs: epochs for the head alone, after which one more depth learns every so many; 0 = all at once.
     batch_norm: "adapted" to the clips, or "kept" at the statistics that a pretrained network came with.
+    open_depths: depths that learn at all, from the head down; the others stay as they are and cost less; 0 = all.
     """
 
     epochs: int = 60
@@ -51,6 +52,7 @@ class OptimConfig:
     layer_decay: float = 1.0
     unfreeze_epochs: int = 0
     batch_norm: str = "adapted"
+    open_depths: int = 0
 
     def __post_init__(self):
         require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
@@ -63,6 +65,7 @@ class OptimConfig:
         require(self.patience >= 0, "optim.patience", self.patience, "0 or more")
         require(0 < self.layer_decay <= 1, "optim.layer_decay", self.layer_decay, "above 0 and at most 1")
         require(self.unfreeze_epochs >= 0, "optim.unfreeze_epochs", self.unfreeze_epochs, "0 or more")
+        require(self.open_depths >= 0, "optim.open_depths", self.open_depths, "0 or more")
         known = " or ".join(BATCH_NORMS)
         require(self.batch_norm in BATCH_NORMS, "optim.batch_norm", f"'{self.batch_norm}'", known)
 
@@ -100,8 +103,8 @@ class TaggingModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Which weights learn now: a pure function of the epoch, so that a resumed run goes on alike."""
-        epochs = self.config.unfreeze_epochs
-        open_groups(self.groups, 1 + self.current_epoch // epochs if epochs else len(self.groups))
+        epochs, most = self.config.unfreeze_epochs, self.config.open_depths or len(self.groups)
+        open_groups(self.groups, min(1 + self.current_epoch // epochs, most) if epochs else most)
         set_batch_norm(self.net, self.config.batch_norm)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

@@ -8,13 +8,15 @@ import torch
 
 from earmark.models.tagging_net import TaggingNet
 from earmark.training.fit import trainer_precision
+from earmark.training.module import OptimConfig
+from earmark.training.unfreezing import depth_groups, open_groups
 from earmark.windows import Framing
 
 TIMED_STEPS = 2  # after one that warms up; the quicker counts
 
 
-def seconds_a_step(net: TaggingNet, framing: Framing, batch_size: int, precision: str) -> float:
-    """Seconds that a training step takes: front end, network and gradients of every weight, without augmentation.
+def seconds_a_step(net: TaggingNet, framing: Framing, optim: OptimConfig, precision: str) -> float:
+    """Seconds that a training step takes: front end, network, gradients of all that ever learns; no augmentation.
 
     Of one core, not on the wall, on a CPU (others may share the machine, and folds are trained on a core each); on
     the wall on a GPU.
@@ -30,7 +32,9 @@ def seconds_a_step(net: TaggingNet, framing: Framing, batch_size: int, precision
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     net.train().to(device).backbone.to(memory_format=torch.channels_last)
-    waveform = torch.randn(batch_size, framing.window_samples, device=device) / 10
+    groups = depth_groups(net)
+    open_groups(groups, optim.open_depths or len(groups))
+    waveform = torch.randn(optim.batch_size, framing.window_samples, device=device) / 10
     taken = []
     try:
         for _ in range(1 + TIMED_STEPS):
