@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from earmark.data.splits import choose_folds
 from earmark.errors import ConfigError, FetchError, RunError
 from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold
 from earmark.flows.experiment import Experiment, claim
+from earmark.flows.prepare import heard_by_backbone
 from earmark.flows.run_config import (
     FINETUNED,
     BackboneConfig,
@@ -331,3 +333,17 @@ def test_heads_on_the_way_get_the_new_labels_too():
     for head, row in zip((net.head, *net.auxiliary), before, strict=True):
         assert head.last.out_features == 2
         assert torch.equal(head.last.weight[1], row)
+
+
+@pytest.mark.parametrize(("on", "depths", "rate"), [("mn04_as", 3, 4e-4), ("an own run", 0, 2e-4)])
+def test_of_a_published_network_the_lower_half_stays_as_it_is(on, depths, rate, published, trained, monkeypatch):
+    on = on if on == "mn04_as" else str(trained.run.folder)
+    heard = SimpleNamespace(sample_rate=find_start(on).frontend.sample_rate, graph=lambda n_samples: None)
+    heard.config = BackboneConfig(on=on, content_hash="0")
+    monkeypatch.setattr("earmark.flows.prepare.find_backbone", lambda config: heard)
+    defaults = defaults_for([8000], [0.8])
+    config = dataclasses.replace(defaults, model=FINETUNED, backbone=BackboneConfig(on=on))
+    found = heard_by_backbone(config, defaults, None, (f"backbone.on={on}", f"model={FINETUNED}"), 1.0)
+    assert (found.optim.open_depths, found.optim.learning_rate, found.optim.epochs) == (depths, rate, 10)
+    told = (f"backbone.on={on}", f"model={FINETUNED}", "optim.open_depths=1")
+    assert heard_by_backbone(config, defaults, None, told, 1.0).optim.open_depths == 1

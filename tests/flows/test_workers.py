@@ -103,3 +103,17 @@ def test_folds_that_are_done_start_nothing(trained, become, tmp_path):
     train_folds(done, [0, 1, "refit"])
     assert done.manifest == read_manifest(trained.run.manifest)
     assert done.config.optim.epochs == 2
+
+
+def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, caplog, monkeypatch):
+    """A step takes a minute, two epochs to go of one fold and one of the other, on two cores."""
+    monkeypatch.setattr("earmark.flows.cross_validate.seconds_a_step", lambda *_: 60.0)
+    become("exit 0")
+    caplog.set_level("INFO", "earmark")
+    history = experiment.run.fold(1, experiment.config.model).history
+    history.parent.mkdir(parents=True)
+    history.write_text('{"epoch": 0}\n')
+    steps = [int((experiment.manifest.folds != fold).sum()) // 4 for fold in (0, 1)]
+    train_folds(experiment, [0, 1])
+    (said,) = (record.args for record in caplog.records if "an epoch on one idle core" in record.msg)
+    assert said[1:] == (60.0 * steps[1], (2 * steps[0] + steps[1]) / 2)

@@ -131,6 +131,17 @@ def test_one_more_depth_learns_every_so_many_epochs(monkeypatch):
         assert moving == {parameter for group in module.groups[:expected] for parameter in group}
 
 
+@pytest.mark.parametrize(("epochs", "first", "last"), [(0, 2, 2), (1, 1, 2)])
+def test_no_more_depths_learn_than_are_open_at_all(epochs, first, last, monkeypatch):
+    net = fresh()
+    module = module_of(net, open_depths=2, unfreeze_epochs=epochs)
+    for epoch, expected in ((0, first), (40, last)):
+        monkeypatch.setattr(TaggingModule, "current_epoch", epoch)
+        module.on_train_epoch_start()
+        moving = {parameter for parameter in net.parameters() if parameter.requires_grad}
+        assert moving == {parameter for group in module.groups[:expected] for parameter in group}
+
+
 def test_what_is_not_open_yet_does_not_move_at_all(tones, cache, tmp_path):
     optim = dataclasses.replace(OPTIM, unfreeze_epochs=OPTIM.epochs, ema_decay=0.0)
     before = state(fresh().backbone)
@@ -213,6 +224,7 @@ def test_a_network_that_hears_the_waveform_has_no_spectrogram_to_change():
     [
         ({"layer_decay": 0.0}, "optim.layer_decay: found 0.0, expected above 0 and at most 1"),
         ({"unfreeze_epochs": -1}, "optim.unfreeze_epochs: found -1, expected 0 or more"),
+        ({"open_depths": -1}, "optim.open_depths: found -1, expected 0 or more"),
         ({"batch_norm": "frozen"}, "optim.batch_norm: found 'frozen', expected adapted or kept"),
     ],
 )

@@ -27,6 +27,7 @@ from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import score_files
 from earmark.tagger.tagger import load_tagger
 from earmark.training.fit import FitResult, fit, restore
+from earmark.training.pace import seconds_a_step
 from earmark.training.sampling import seed_for
 
 log = logging.getLogger("earmark")
@@ -156,6 +157,11 @@ class NetworkFolds:
         """The network with weights drawn from the fold's seed."""
         torch.manual_seed(self._seed(fold))
         return blank_net(self.experiment.config, self.experiment.manifest.vocabulary.labels)
+
+    def seconds_a_step(self) -> float:
+        """About what a training step takes on this machine, see `earmark.training.pace`."""
+        config = self.experiment.config
+        return seconds_a_step(self.blank(REFIT), config.framing, config.optim, config.precision)
 
     def median_epochs(self) -> int:
         """Of the folds' chosen epochs."""

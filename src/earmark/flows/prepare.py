@@ -30,7 +30,16 @@ from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.first_look import require_backbone
 from earmark.flows.progress import bar
 from earmark.flows.reading import Failures, read_rows
-from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, frontend_for, resolve
+from earmark.flows.run_config import (
+    FINETUNED,
+    FINETUNING,
+    FINETUNING_PUBLISHED,
+    DataConfig,
+    RunConfig,
+    defaults_for,
+    frontend_for,
+    resolve,
+)
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
 from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
@@ -123,6 +132,8 @@ def heard_by_backbone(
         start.locate()  # weights that are not here are said before anything is decoded
         frontend = start.frontend
         defaults = change(defaults, FINETUNING, "--finetune")
+        if config.backbone.on in PRETRAINED:
+            defaults = change(defaults, FINETUNING_PUBLISHED, "--finetune")
     on = config.backbone.on
     config = resolve(replace(defaults, frontend=frontend), config.data, recipe, settings, longest_seconds)
     same_rate = config.frontend.sample_rate == frontend.sample_rate

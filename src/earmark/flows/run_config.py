@@ -42,6 +42,13 @@ FINETUNING = {
         "off_for_last": "1",
     },
 }
+# Those of a published network besides: its lower half stays as it is, which takes a third off an epoch, and nothing is
+# masked (docs/decisions/0015).
+FINETUNING_PUBLISHED = {
+    "optim": {"learning_rate": "4e-4", "layer_decay": "1", "open_depths": "3"},
+    "augment": {"mixup_alpha": "0.3", "mask_mel": "0", "mask_time": "0", "off_for_last": "0"},
+    "precision": "float32",
+}
 SHIPS = ("refit", "ensemble")
 SAMPLE_RATES = (8000, 32000)  # lowest and highest, Hz, that the defaults choose
 GIVEN = {

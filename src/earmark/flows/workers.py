@@ -63,6 +63,7 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
         return
     jobs = min(len(open_folds), 1 if torch.cuda.is_available() else default_threads())
     log.info("%s: training %d folds, %d at a time", model, len(open_folds), jobs)
+    _say_forecast(experiment, open_folds, jobs)
     workers: list[Worker] = []
     try:
         for number in range(jobs):
@@ -72,6 +73,20 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
         for worker in workers:
             worker.process.kill()
             worker.process.wait()
+
+
+def _say_forecast(experiment: Experiment, folds: Sequence[str], jobs: int) -> None:
+    """About how long it will take, before anybody waits for it."""
+    config, manifest = experiment.config, experiment.manifest
+    step = NetworkFolds(experiment).seconds_a_step()
+    epoch, total = 0.0, 0.0
+    for fold in folds:
+        number = fold if fold == REFIT else int(fold)
+        n_clips = len(manifest) if number == REFIT else int((manifest.folds != number).sum())
+        epoch = max(1, n_clips // config.optim.batch_size) * step
+        done = len(experiment.run.fold(number, config.model).read_history())
+        total += max(0, config.optim.epochs - done) * epoch
+    log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", config.model, epoch, total / jobs / 60)
 
 
 def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:

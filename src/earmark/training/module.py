@@ -50,6 +50,7 @@ class OptimConfig:
     schedule, schedule_options: a name in SCHEDULES, and what it takes.
     clip_gradient: largest norm of the gradient of all weights; longer ones are shortened to it. 0 = none is.
     swa_epochs: of the last epochs whose weights are averaged, in place of the running mean; 0 = none.
+    open_depths: depths that learn at all, from the head down; the others stay as they are and cost less; 0 = all.
     """
 
     epochs: int = 60
@@ -76,6 +77,7 @@ class OptimConfig:
     schedule_options: dict[str, str] = field(default_factory=dict)
     clip_gradient: float = 0.0
     swa_epochs: int = 0
+    open_depths: int = 0
 
     def __post_init__(self):
         require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
@@ -88,6 +90,7 @@ class OptimConfig:
         require(self.patience >= 0, "optim.patience", self.patience, "0 or more")
         require(0 < self.layer_decay <= 1, "optim.layer_decay", self.layer_decay, "above 0 and at most 1")
         require(self.unfreeze_epochs >= 0, "optim.unfreeze_epochs", self.unfreeze_epochs, "0 or more")
+        require(self.open_depths >= 0, "optim.open_depths", self.open_depths, "0 or more")
         known = " or ".join(BATCH_NORMS)
         require(self.batch_norm in BATCH_NORMS, "optim.batch_norm", f"'{self.batch_norm}'", known)
         require(0 <= self.noisy_mask < 1, "optim.noisy_mask", self.noisy_mask, "0 or more and below 1")
@@ -163,8 +166,8 @@ class TaggingModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Which weights learn now: a pure function of the epoch, so that a resumed run goes on alike."""
-        epochs = self.config.unfreeze_epochs
-        open_groups(self.groups, 1 + self.current_epoch // epochs if epochs else len(self.groups))
+        epochs, most = self.config.unfreeze_epochs, self.config.open_depths or len(self.groups)
+        open_groups(self.groups, min(1 + self.current_epoch // epochs, most) if epochs else most)
         set_batch_norm(self.net, self.config.batch_norm)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
