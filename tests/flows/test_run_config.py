@@ -149,7 +149,7 @@ def test_settings_name_only_what_stands_in_the_tables():
         (["model=finetuned"], "nothing to fine-tune"),
         (["backbone.on=a", "model=finetuned", "optim.batch_norm=group"], "network is lost without the batch norm"),
         (["model=gru"], "goes over the patches of a backbone"),
-        (["model=forest", "window.views=full"], "forest hears windows of one length, and full need others"),
+        (["model=forest", "window.views=full"], "full need a network for windows of any length"),
         (["window.views=lengths", "window.view_seconds=[0.02,1]"], "each longer than a transform"),
         (["backbone.on=a", "model=knn", "backbone.patch_seconds=-1"], "backbone.patch_seconds: found -1.0, expected 0"),
         (["backbone.on=a", "model=finetuned", "head=gem"], "fine-tuning keeps the head and the branches"),

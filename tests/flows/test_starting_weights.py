@@ -341,6 +341,7 @@ def test_of_a_published_network_the_lower_half_stays_as_it_is(on, depths, rate, 
     heard = SimpleNamespace(sample_rate=find_start(on).frontend.sample_rate, graph=lambda n_samples: None)
     heard.config = BackboneConfig(on=on, content_hash="0")
     monkeypatch.setattr("earmark.flows.prepare.find_backbone", lambda config: heard)
+    monkeypatch.setattr("earmark.flows.prepare.require_backbone", lambda *_, **__: None)
     defaults = defaults_for([8000], [0.8])
     config = dataclasses.replace(defaults, model=FINETUNED, backbone=BackboneConfig(on=on))
     found = heard_by_backbone(config, defaults, None, (f"backbone.on={on}", f"model={FINETUNED}"), 1.0)
