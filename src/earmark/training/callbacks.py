@@ -44,15 +44,12 @@ class LastWeights(WeightAveraging):
     Args:
         n_averaged: epochs, of `epochs`.
         batches: the training windows, without augmentation, which are what users' files look like.
-        measures_norm: whether batch norm takes its statistics from these clips at all.
         device: where the mean is kept.
 
     Source: Izmailov et al. 2018, arXiv 1803.05407 (stochastic weight averaging).
     """
 
-    def __init__(
-        self, n_averaged: int, epochs: int, batches: TrainingBatches, measures_norm: bool, device: torch.device
-    ):
+    def __init__(self, n_averaged: int, epochs: int, batches: TrainingBatches, device: torch.device):
         def update(means: Sequence[Tensor], currents: Sequence[Tensor], n_before: Tensor | int) -> None:
             n_members = int(n_before) + 1 - (epochs - n_averaged)
             for mean, current in zip(means, currents, strict=True):
@@ -61,7 +58,6 @@ class LastWeights(WeightAveraging):
         super().__init__(device=device, multi_avg_fn=update)
         self.first = epochs - n_averaged
         self.batches = batches
-        self.measures_norm = measures_norm
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """After the last step of each epoch, which is before its validation."""
@@ -72,7 +68,7 @@ class LastWeights(WeightAveraging):
         before = self._latest_update_step
         super().on_train_batch_end(trainer, module, *step)
         epoch = trainer.current_epoch
-        if self.measures_norm and self._latest_update_step > before and epoch > self.first:
+        if self._latest_update_step > before and epoch > self.first:
             windows = (self.batches[epoch, batch][0] for batch in range(self.batches.n_batches))
             _measure_norm(self._average_model.module.net, module.net, windows)
 
@@ -87,6 +83,8 @@ def _measure_norm(mean: nn.Module, net: nn.Module, windows: Iterable[Tensor]) ->
         for norm, learns in zip(mean.modules(), net.modules(), strict=True)
         if isinstance(norm, _BatchNorm) and learns.training
     ]
+    if not norms:
+        return
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

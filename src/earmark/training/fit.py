@@ -190,8 +190,7 @@ def _trainer(
     accelerator = hardware()
     device = torch.device("cuda:0" if accelerator == "gpu" else "cpu")
     if optim.swa_epochs:
-        measures_norm = optim.batch_norm == "adapted"
-        callbacks.append(LastWeights(optim.swa_epochs, optim.epochs, batches, measures_norm, device))
+        callbacks.append(LastWeights(optim.swa_epochs, optim.epochs, batches, device))
     elif optim.ema_decay:
         callbacks.append(RunningMean(optim.ema_decay, device))
     if optim.patience and validates:

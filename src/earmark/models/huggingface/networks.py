@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -16,12 +14,13 @@ from earmark.errors import ConfigError
 from earmark.models.heads import MeanHead
 from earmark.models.huggingface.source import FAMILIES, HubModel, describe, huggingface_hub, transformers
 from earmark.models.kaldi_filterbank import KaldiConfig, KaldiFilterbank
+from earmark.models.pretrained import tensors
 from earmark.models.tagging_net import TaggingNet
 from earmark.models.wave import Wave, WaveConfig
 
 AST = "audio-spectrogram-transformer"
 SHOWN_KEYS = 5
-UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError)
+UNREADABLE = (*tensors.UNREADABLE, ValueError, KeyError)  # and what a configuration may hold
 
 
 class WaveTransformer(nn.Module):
