@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from earmark import audio
+from earmark.cli import console
 from earmark.cli.app import app
 from earmark.data import Manifest, read_manifest
 from earmark.errors import ConfigError, ManifestError, RunError
@@ -296,14 +298,16 @@ class TestJudges:
                 judge_clips(experiment, judge, 0, gone)
 
 
-def test_the_command_shows_what_each_stage_scores_and_gains(small, staged, table, recipe):
+def test_the_command_shows_what_each_stage_scores_and_gains(small, staged, table, recipe, monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr(console.output, "file", said)
     with small():
         shown = CliRunner().invoke(app, ["train", str(table), "--recipe", str(recipe), "--out", str(staged.run.folder)])
     assert shown.exit_code == 0, shown.output
-    rows = [line.split()[0] for line in shown.output.splitlines() if " to " in line and "clips" not in line]
+    rows = [line.split()[0] for line in said.getvalue().splitlines() if " to " in line]
     assert rows[:3] == ["noisy", "curated", "agreeing"]
-    assert "curated and noisy: the difference is inside the noise" in shown.output
-    assert "(agreeing)" in shown.output
+    assert "curated and noisy: the difference is inside the noise" in said.getvalue()
+    assert "(agreeing)" in said.getvalue()
     refused = CliRunner().invoke(app, ["train", str(table), "--recipe", str(recipe), "--find-lr"])
     assert isinstance(refused.exception, ConfigError)
     assert "are for one training. The recipe has several" in str(refused.exception)
