@@ -117,3 +117,14 @@ def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, capl
     train_folds(experiment, [0, 1])
     (said,) = (record.args for record in caplog.records if "an epoch on one idle core" in record.msg)
     assert said[1:] == (60.0 * steps[1], (2 * steps[0] + steps[1]) / 2)
+
+
+@pytest.mark.parametrize(("named", "expected"), [("", ["0", "1"]), ("3,GPU-7f", ["3", "GPU-7f"])])
+def test_folds_share_the_gpus(experiment, become, tmp_path, monkeypatch, named, expected):
+    become(f'echo $CUDA_VISIBLE_DEVICES > {tmp_path}/gpu_of_$4')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("earmark.flows.workers._say_forecast", lambda *_: None)  # which would use them
+    train_folds(experiment, [0, 1])
+    assert [(tmp_path / f"gpu_of_{fold}").read_text().strip() for fold in (0, 1)] == expected

@@ -61,7 +61,7 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
             open_folds.append(str(fold))
     if not open_folds:
         return
-    jobs = min(len(open_folds), 1 if torch.cuda.is_available() else default_threads())
+    jobs = side_by_side(len(open_folds))
     log.info("%s: training %d folds, %d at a time", model, len(open_folds), jobs)
     _say_forecast(experiment, open_folds, jobs)
     workers: list[Worker] = []
@@ -73,6 +73,19 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
         for worker in workers:
             worker.process.kill()
             worker.process.wait()
+
+
+def side_by_side(n_folds: int) -> int:
+    """How many folds are trained at a time: one on each GPU, without any one on each core."""
+    return min(n_folds, len(visible_gpus()) or default_threads())
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if not torch.cuda.is_available():
+        return []
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named or [str(number) for number in range(torch.cuda.device_count())]
 
 
 def _say_forecast(experiment: Experiment, folds: Sequence[str], jobs: int) -> None:
@@ -96,6 +109,8 @@ def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
     search = os.pathsep.join(filter(None, sys.path))
     # The safe path: a file of the user's folder that is called like a module is none of ours.
     ours = {"OMP_NUM_THREADS": threads, "PYTHONPATH": search, "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"}
+    if gpus := visible_gpus():
+        ours["CUDA_VISIBLE_DEVICES"] = gpus[number]
     environment = os.environ | ours
     path = experiment.run.logs / f"{experiment.config.model}_{number}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
