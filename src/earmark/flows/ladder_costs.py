@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from earmark import audio
 from earmark.baselines.ladder import Cost
 from earmark.data.manifest import Manifest
 from earmark.flows.ladder_rungs import Candidate, Stage
+from earmark.flows.workers import jobs_at_once
 from earmark.run import write_json
 from earmark.tagger.tag_files import default_threads
 from earmark.tagger.tagger import WINDOWS_PER_CALL, Clip, Tagger, load_tagger
@@ -114,7 +114,7 @@ def clip_seconds(manifest: Manifest) -> list[float]:
 
 def n_jobs(candidate: Candidate, n_folds: int) -> int:
     """Folds of a rung that are made at once: networks have a process for each core, classifiers use all in turn."""
-    return 1 if candidate.head or torch.cuda.is_available() else min(n_folds, default_threads())
+    return 1 if candidate.head else jobs_at_once(n_folds)
 
 
 def most_seconds(candidate: Candidate, manifest: Manifest) -> float:
