@@ -110,7 +110,8 @@ class Sweep:
 
     def against(self, name: str) -> Comparison | None:
         """A trial's comparison with the reference; None for the reference itself."""
-        return next((each for each in self.comparisons if name in (each.a, each.b)), None)
+        found = (each for each in self.comparisons if name in (each.a, each.b))
+        return None if name == self.reference else next(found, None)
 
     @cached_property
     def p_values(self) -> dict[str, float]:
