@@ -32,12 +32,14 @@ MODELS = ("prior", "logistic")
 
 @pytest.fixture(scope="module")
 def sweep(small, settings):
-    """`sweep(data, out, *settings, **options)`: the whole flow, made small, on few features."""
+    """`sweep(data, out, *settings, **options)`: the whole flow, made small, on few features and without reports."""
     features = partial(SummaryFeatures, groups=("mel", "level"))
 
     def run(data, out, *more: str, **options) -> Swept:
         with small(), pytest.MonkeyPatch.context() as patch:
             patch.setattr("earmark.flows.classifier_folds.SummaryFeatures", features)
+            patch.setattr("earmark.flows.train.BASELINE", "prior")
+            patch.setattr("earmark.flows.train.write_report", lambda _: None)
             return run_sweep(data, out, settings=[*settings, *more], progress=False, **options)
 
     return run
@@ -75,7 +77,7 @@ def test_every_trial_is_an_ordinary_run_on_the_same_folds(swept):
     for model in MODELS:
         for seed in (0, 1):
             run = Run(swept.folder / "trials" / model / f"seed_{seed}")
-            assert run.report.exists() and run.tagger.exists()
+            assert run.card.exists() and run.tagger.exists()
             theirs = read_manifest(run.manifest)
             assert (theirs.clip_ids.tolist(), theirs.folds.tolist()) == (ours.clip_ids.tolist(), ours.folds.tolist())
             assert read_yaml(run.config)["seed"] == str(seed)
@@ -128,25 +130,34 @@ def test_one_setting_is_varied_against_its_base_and_a_broken_trial_is_a_row(swee
     from earmark.flows.train import train
 
     def breaking(out, **given):
-        if "n_mels=20" in str(out):
+        if "seconds=0.3" in str(out):
             raise RuntimeError("no memory left\nat all")
         return train(out=out, **given)
 
     monkeypatch.setattr("earmark.flows.sweep_bench.train", breaking)
-    vary = ["frontend.n_mels=16,20,24"]
-    found = sweep(folders, tmp_path / "varied", vary=vary, n_seeds=1).found
-    assert [each.name for each in found.trials] == ["tiny_cnn", "frontend.n_mels=20", "frontend.n_mels=24"]
-    assert found.reference == "tiny_cnn" and not found.is_search and found.nested is None
+    asked = {"models": ["prior"], "vary": ["window.seconds=0.5,0.3,0.4"], "n_seeds": 1}
+    found = sweep(folders, tmp_path / "varied", **asked).found
+    assert [each.name for each in found.trials] == ["prior", "window.seconds=0.3", "window.seconds=0.4"]
+    assert found.reference == "prior" and not found.is_search and found.nested is None
     [comparison] = found.comparisons
-    assert (comparison.a, comparison.b) == ("frontend.n_mels=24", "tiny_cnn")
+    assert (comparison.a, comparison.b) == ("window.seconds=0.4", "prior")
     assert found.trials[1].reason == "broke: no memory left"
-    place = tmp_path / "varied" / "trials" / "frontend.n_mels=20"
-    assert "RuntimeError: no memory left" in (place / "error.txt").read_text(encoding="utf-8")
-    config = read_yaml(tmp_path / "varied" / "trials" / "frontend.n_mels=24" / "seed_0" / "config.yaml")
-    assert (config["frontend"]["n_mels"], config["ship"]) == ("24", "ensemble")
-    monkeypatch.setattr("earmark.flows.sweep_bench.train", lambda **_: pytest.fail("nothing is left to do"))
-    with pytest.raises(RunError, match="no run of the base was made"):
-        sweep(folders, tmp_path / "none", vary=vary, n_seeds=1, budget="0.001s")
+    trials = tmp_path / "varied" / "trials"
+    error = (trials / "window.seconds=0.3" / "error.txt").read_text(encoding="utf-8")
+    assert "RuntimeError: no memory left" in error
+    config = read_yaml(trials / "window.seconds=0.4" / "seed_0" / "config.yaml")
+    assert (config["window"]["seconds"], config["window"]["hop_seconds"], config["ship"]) == ("0.4", "0.2", "ensemble")
+    (trials / "prior" / "seed_0.json").unlink()
+    monkeypatch.setattr("earmark.flows.sweep_bench.train", lambda **_: 1 / 0)
+    with pytest.raises(RunError, match="no run of the base was made, so that there is nothing"):
+        sweep(folders, tmp_path / "varied", **asked)
+
+
+def test_a_network_is_trained_and_its_scores_are_read(sweep, folders, tmp_path):
+    found = sweep(folders, tmp_path / "network", n_seeds=1, budget="10h", n_draws=0).found
+    assert [each.name for each in found.made] == ["tiny_cnn"]
+    assert found.of("tiny_cnn").cost.training_seconds > 0
+    assert found.remarks[0] == "2 folds, stratified by class; 7 to 8 clips each."
 
 
 def test_without_any_run_the_reasons_are_said(sweep, folders, tmp_path, monkeypatch):
