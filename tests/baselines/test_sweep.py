@@ -58,7 +58,7 @@ def test_of_a_search_the_cheapest_that_cannot_be_told_from_the_best_is_to_take()
     assert found.to_take.name == "tiny_cnn"
     assert found.verdict() == (
         "se_cnn, draw 1 is best of 4: accuracy 0.900 (0.88 to 0.92). 3 cannot be told apart (se_cnn, draw 1, se_cnn, "
-        "tiny_cnn): take the cheapest, tiny_cnn. 1 draws brought nothing that is surely better than se_cnn as given: "
+        "tiny_cnn): take the cheapest, tiny_cnn. 1 draw brought nothing that is surely better than se_cnn as given: "
         "more like these are not worth their time."
     )
 
@@ -74,8 +74,10 @@ def test_of_changes_those_beyond_the_noise_are_named_and_the_others_called_noise
     found = sweep_of(*CHANGES, reference="se_cnn")
     assert not found.is_search
     assert [each.name for each in found.worse] == ["n_mels=32"] and found.better == []
-    assert found.verdict().startswith("1 of 3 changes move accuracy beyond the noise. Worse: n_mels=32. 2 of 3 cannot")
-    assert "3 cannot be told apart (n_mels=128, se_cnn, without mask): take the cheapest" in found.verdict()
+    assert found.verdict() == (
+        "1 of 3 changes moves accuracy beyond the noise. Worse: n_mels=32. 3 cannot be told apart (n_mels=128, se_cnn, "
+        "without mask): take the cheapest, n_mels=128."
+    )
 
 
 def test_a_change_that_is_better_beyond_the_noise_is_taken():
@@ -83,7 +85,7 @@ def test_a_change_that_is_better_beyond_the_noise_is_taken():
     assert [each.name for each in found.better] == ["n_mels=128"]
     assert found.verdict().endswith("Better: n_mels=128. Worse: without mask, n_mels=32. Take n_mels=128.")
     only_worse = sweep_of(CHANGES[0], CHANGES[1], reference="se_cnn")
-    assert only_worse.verdict() == "1 of 1 changes move accuracy beyond the noise. Worse: n_mels=32. Keep the base."
+    assert only_worse.verdict() == "1 of 1 changes moves accuracy beyond the noise. Worse: n_mels=32. Keep the base."
     assert sweep_of(CHANGES[0], reference="se_cnn").verdict() == "Nothing but the base, se_cnn, was made."
 
 

@@ -19,11 +19,11 @@ KINDS = {
     "pretrained": "pretrained network with a head",
     "blend": "blend",
 }
-CHEAPEST_RULE = (
-    "Not worse means: the difference from the best rung is inside the noise. Cheapest means: tags fastest, decoding "
-    f"not counted; of those within {100 * (1 - SAME_SPEED):.0f} % of the fastest, the smallest file; of files as "
-    "large, the one trained soonest."
+CHEAPEST_MEANS = (
+    f"Cheapest means: tags fastest, decoding not counted; of those within {100 * (1 - SAME_SPEED):.0f} % of the "
+    "fastest, the smallest file; of files as large, the one trained soonest."
 )
+CHEAPEST_RULE = f"Not worse means: the difference from the best rung is inside the noise. {CHEAPEST_MEANS}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Cost:
 
 
 def cheapest(costs: Mapping[str, Cost]) -> str:
-    """The name of the cheapest, see CHEAPEST_RULE; files that agree in two digits are as large."""
+    """The name of the cheapest, see CHEAPEST_MEANS; files that agree in two digits are as large."""
     fastest = max(cost.realtime for cost in costs.values())
     near = [name for name, cost in costs.items() if cost.realtime >= SAME_SPEED * fastest]
     return min(near, key=lambda name: (float(f"{costs[name].megabytes:.2g}"), costs[name].training_seconds))

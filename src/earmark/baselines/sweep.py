@@ -254,9 +254,10 @@ def _of_search(sweep: Sweep) -> str:
     drawn = [each for each in sweep.made if each.kind == "drawn"]
     undrawn = [each.name for each in level if each.kind == "model"]
     if drawn and undrawn:
+        draws = f"{len(drawn)} draw{'s' if len(drawn) > 1 else ''}"
         told += (
-            f" {len(drawn)} draws brought nothing that is surely better than {undrawn[0]} as given: more like these "
-            "are not worth their time."
+            f" {draws} brought nothing that is surely better than {undrawn[0]} as given: more like these are not worth "
+            "their time."
         )
     return f"{first} {told}"
 
@@ -273,10 +274,9 @@ def _of_changes(sweep: Sweep) -> str:
         if found
     ]
     count = len(sweep.better) + len(sweep.worse)
-    first = f"{count} of {n} changes move {title} beyond the noise." if count else ""
-    noise = "" if count == n else f"{n - count} of {n} cannot be told from the base."
+    first = [f"{count} of {n} changes {'moves' if count == 1 else 'move'} {title} beyond the noise."] if count else []
     take = f"Take {sweep.to_take.name}." if sweep.better else _told_apart(sweep) if count < n else "Keep the base."
-    return " ".join(filter(None, [first, *told, noise, take]))
+    return " ".join([*first, *told, take])
 
 
 def _told_apart(sweep: Sweep) -> str:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from earmark.baselines.ladder import CHEAPEST_RULE
+from earmark.baselines.ladder import CHEAPEST_MEANS
 from earmark.baselines.sweep import KINDS, Sweep, Trial
 from earmark.durations import duration
 from earmark.evaluation.bootstrap import Interval
@@ -52,7 +52,7 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
         header=header(sweep),
         rows=rows(sweep, scores),
         missing=[(each, KINDS[each.kind]) for each in sweep.missing],
-        rule=CHEAPEST_RULE,
+        rule=CHEAPEST_MEANS,
     )
     write_text(folder / "sweep.html", text)
     return folder / "sweep.html"
