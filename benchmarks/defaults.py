@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/defaults.py ../shared/data/esc10/esc50.csv --work DIR [--budget 8h] [--seeds 3]
 
 `earmark sweep` on a network with its default settings: every part that is on switched off, and some settings varied,
-one at a time. Resumable: the same command goes on after a kill, and a longer budget adds to what is there. What fits into
-the budget is written to results/defaults.json, with what was left out.
+one at a time. Resumable: the same command goes on after a kill, and a longer budget adds to what is there. What fits
+into the budget is written to results/defaults.json, with what was left out.
 """
 
 from __future__ import annotations
