@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_table, show_log
+
+if TYPE_CHECKING:
+    from earmark.flows.sweep import Swept
 
 Models = Annotated[
     str | None,
@@ -27,6 +30,17 @@ Vary = Annotated[
         metavar="KEY=VALUE,VALUE",
     ),
 ]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        help="Settings to draw around the best model, once all models are done. [default: as many as the budget holds, "
+        "none without one]",
+        show_default=False,
+    ),
+]
+Ablate = Annotated[
+    bool, typer.Option("--ablate", help="Switch off each part that is on (masks, mixup, ema, …), one at a time.")
+]
 More = Annotated[list[str] | None, typer.Argument(help="More of --vary.", metavar="[KEY=VALUE,VALUE]...")]
 
 
@@ -39,18 +53,9 @@ def sweep(
     budget: Annotated[
         str | None, typer.Option(help="How long all may take, such as 2h: no run is begun that would not be done.")
     ] = None,
-    draws: Annotated[
-        int | None,
-        typer.Option(
-            help="Settings to draw around the best model, once all models are done. [default: as many as the budget "
-            "holds, none without one]",
-            show_default=False,
-        ),
-    ] = None,
+    draws: Draws = None,
     vary: Vary = None,
-    ablate: Annotated[
-        bool, typer.Option("--ablate", help="Switch off each part that is on (masks, mixup, ema, …), one at a time.")
-    ] = False,
+    ablate: Ablate = False,
     recipe: options.Recipe = None,
     setting: options.Settings = None,
     fraction: options.Fraction = 1.0,
@@ -103,16 +108,21 @@ def sweep(
         allow_leak=allow_leak,
         progress=not as_json,
     )
-    found = swept.found
     if as_json:
-        print_json(found.to_dict())
+        print_json(swept.found.to_dict())
     else:
-        output.print()
-        print_table(*found.table(), f"{found.n_clips} clips, {found.n_classes} classes")
-        output.print()
-        for note in found.notes():
-            output.print(note)
-        output.print(f"\npage    {swept.page}\nrecipe  {swept.recipe}  (of {found.to_take.name})")
+        print_sweep(swept)
     if swept.n_failures:
         messages.print(f"{swept.n_failures} files could not be read and were left out: {swept.folder}/failures.csv")
         raise typer.Exit(1)
+
+
+def print_sweep(swept: Swept) -> None:
+    """The trials, what was found and what to do, and where the page is."""
+    found = swept.found
+    output.print()
+    print_table(*found.table(), f"{found.n_clips} clips, {found.n_classes} classes")
+    output.print()
+    for note in found.notes():
+        output.print(note)
+    output.print(f"\npage    {swept.page}\nrecipe  {swept.recipe}  (of {found.to_take.name})")
