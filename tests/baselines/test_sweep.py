@@ -42,7 +42,7 @@ SEARCH = (
     trial("forest", 0.70, speed=2000),
     trial("se_cnn", 0.89, speed=100),
     trial("tiny_cnn", 0.88, speed=400),
-    trial("se_cnn, draw 1", 0.90, "drawn", speed=100),
+    trial("se_cnn draw 1", 0.90, "drawn", speed=100),
 )
 CHANGES = (
     trial("se_cnn", 0.90, "base"),
@@ -53,20 +53,20 @@ CHANGES = (
 
 
 def test_of_a_search_the_cheapest_that_cannot_be_told_from_the_best_is_to_take():
-    found = sweep_of(*SEARCH, reference="se_cnn, draw 1")
-    assert [each.name for each in found.level] == ["se_cnn, draw 1", "se_cnn", "tiny_cnn"]
+    found = sweep_of(*SEARCH, reference="se_cnn draw 1")
+    assert [each.name for each in found.level] == ["se_cnn draw 1", "se_cnn", "tiny_cnn"]
     assert found.to_take.name == "tiny_cnn"
     assert found.verdict() == (
-        "se_cnn, draw 1 is best of 4: accuracy 0.900 (0.88 to 0.92). 3 cannot be told apart (se_cnn, draw 1, se_cnn, "
+        "se_cnn draw 1 is best of 4: accuracy 0.900 (0.88 to 0.92). 3 cannot be told apart (se_cnn draw 1, se_cnn, "
         "tiny_cnn): take the cheapest, tiny_cnn. 1 draw brought nothing that is surely better than se_cnn as given: "
         "more like these are not worth their time."
     )
 
 
 def test_a_best_that_stands_alone_is_taken():
-    found = sweep_of(*SEARCH, reference="se_cnn, draw 1", error=0.0001)
+    found = sweep_of(*SEARCH, reference="se_cnn draw 1", error=0.0001)
     assert found.verdict().endswith("All others are worse, beyond the noise.")
-    assert found.to_take.name == "se_cnn, draw 1"
+    assert found.to_take.name == "se_cnn draw 1"
     assert sweep_of(SEARCH[0], reference="forest").verdict() == "forest is best of 1: accuracy 0.700 (0.68 to 0.72)."
 
 
@@ -97,11 +97,11 @@ def test_many_comparisons_take_more_for_a_difference():
 
 
 def test_what_the_choice_is_worth_and_what_is_missing_stand_below_the_table():
-    nested = Nested(around(0.87), {0: "se_cnn", 1: "se_cnn, draw 1"})
+    nested = Nested(around(0.87), {0: "se_cnn", 1: "se_cnn draw 1"})
     late = Trial("resnet", "model", {"model": "resnet"}, reason="not run for want of time: seed 0.")
-    notes = sweep_of(*SEARCH, reference="se_cnn, draw 1", nested=nested, missing=[late]).notes()
+    notes = sweep_of(*SEARCH, reference="se_cnn draw 1", nested=nested, missing=[late]).notes()
     assert (
-        "Chosen among 4 on the very folds that it is scored on, se_cnn, draw 1 is a little flattered. Chosen for each "
+        "Chosen among 4 on the very folds that it is scored on, se_cnn draw 1 is a little flattered. Chosen for each "
         "fold by the others: accuracy 0.870 (0.85 to 0.89); in 1 of 2 folds the choice was the same."
     ) in notes
     assert any(note.startswith("p is corrected for 3 comparisons (Holm)") for note in notes)
@@ -116,9 +116,9 @@ def test_one_seed_and_few_recordings_are_said():
 
 
 def test_the_table_goes_from_best_to_worst_with_difference_and_p():
-    header, rows = sweep_of(*SEARCH, reference="se_cnn, draw 1").table()
+    header, rows = sweep_of(*SEARCH, reference="se_cnn draw 1").table()
     assert header[1] == "accuracy (95 % interval)" and len(header) == len(rows[0]) == 6
-    assert [row[0] for row in rows] == ["se_cnn, draw 1", "se_cnn", "tiny_cnn", "forest"]
+    assert [row[0] for row in rows] == ["se_cnn draw 1", "se_cnn", "tiny_cnn", "forest"]
     assert rows[0][2:] == ["3 ± 0.005", "", "", "best"]
     assert rows[3][3:] == ["0.200 (0.18 to 0.22)", "< 0.001", ""]
     assert rows[2][-1] == "take"
@@ -134,9 +134,9 @@ def test_a_difference_without_a_value_is_level_and_says_so():
 
 def test_json_and_csv_hold_every_run_and_every_reason():
     late = Trial("resnet", "model", {"model": "resnet"}, reason="broke: too much.")
-    found = sweep_of(*SEARCH, reference="se_cnn, draw 1", missing=[late])
+    found = sweep_of(*SEARCH, reference="se_cnn draw 1", missing=[late])
     document = json.loads(to_json(found.to_dict()))
-    assert (document["take"], document["reference"]) == ("tiny_cnn", "se_cnn, draw 1")
+    assert (document["take"], document["reference"]) == ("tiny_cnn", "se_cnn draw 1")
     assert len(document["trials"]) == 5 and document["p_values"]["forest"] < 0.001
     rows = found.csv_rows()
     assert len(rows) == 4 * 3 + 1 and {len(row) for row in rows} == {len(CSV_HEADER)}

@@ -191,7 +191,7 @@ def test_what_runs_took_says_what_the_next_ones_take(bench, network, monkeypatch
     forest = of_models({}, ["forest"])[0]
     assert bench.expect(forest) == 0  # nothing is known of classifiers
     bench._note(forest, 0)
-    assert bench.expect(Planned("forest, draw 1", "drawn", forest.settings)) == 52
+    assert bench.expect(Planned("forest draw 1", "drawn", forest.settings)) == 52
 
 
 def test_a_forecast_is_of_all_folds_steps(bench, network, monkeypatch, small):
@@ -233,8 +233,8 @@ def test_draws_are_made_around_the_best_while_all_their_seeds_fit(bench, network
 
     monkeypatch.setattr(Bench, "attempt", attempt)
     found, remarks = search(bench, [forest, network], [0, 1], 3)
-    assert [each.name for each in found] == ["tiny_cnn, draw 1", "tiny_cnn, draw 3"]
-    assert asked[:3] == [("tiny_cnn, draw 1", 0, 2), ("tiny_cnn, draw 1", 1, 1), ("tiny_cnn, draw 2", 0, 2)]
+    assert [each.name for each in found] == ["tiny_cnn draw 1", "tiny_cnn draw 3"]
+    assert asked[:3] == [("tiny_cnn draw 1", 0, 2), ("tiny_cnn draw 1", 1, 1), ("tiny_cnn draw 2", 0, 2)]
     assert remarks == [] and search(bench, [forest, network], [0, 1], 0) == ([], [])
     bench.until = time.monotonic() + 60
     monkeypatch.setattr(Bench, "attempt", lambda *_, **__: False)
@@ -243,15 +243,15 @@ def test_draws_are_made_around_the_best_while_all_their_seeds_fit(bench, network
 
 def test_models_share_no_spread_with_others(network):
     forest = of_models({}, ["forest"])[0]
-    draw = Planned("tiny_cnn, draw 1", "drawn", network.settings)
+    draw = Planned("tiny_cnn draw 1", "drawn", network.settings)
     measured = {
         "forest": Repeats({0: 0.5}, np.zeros((1, 2)), 0, 9),
         "tiny_cnn": Repeats({0: 0.5, 1: 0.7}, np.zeros((2, 2)), 0, 9),
-        "tiny_cnn, draw 1": Repeats({0: 0.6, 1: 0.6}, np.zeros((2, 2)), 0, 9),
+        "tiny_cnn draw 1": Repeats({0: 0.6, 1: 0.6}, np.zeros((2, 2)), 0, 9),
     }
     found = spreads_of([forest, network, draw], measured)
     assert math.isnan(found["forest"])
-    assert found["tiny_cnn"] == found["tiny_cnn, draw 1"] == pytest.approx(0.1)
+    assert found["tiny_cnn"] == found["tiny_cnn draw 1"] == pytest.approx(0.1)
 
 
 def test_without_names_the_models_are_the_usual_ones_or_that_of_the_settings(monkeypatch):

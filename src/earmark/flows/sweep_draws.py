@@ -98,7 +98,7 @@ def draw_settings(
         if not changes:
             continue
         shown = {**around.changes, **changes}
-        planned = Planned(f"{around.name}, draw {number}", "drawn", layered(around.settings, nested(changes)), shown)
+        planned = Planned(f"{around.name} draw {number}", "drawn", layered(around.settings, nested(changes)), shown)
         try:
             fits(planned)
         except ConfigError:
