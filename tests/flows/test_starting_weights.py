@@ -19,7 +19,6 @@ from earmark.data.splits import choose_folds
 from earmark.errors import ConfigError, FetchError, RunError
 from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold
 from earmark.flows.experiment import Experiment, claim
-from earmark.flows.prepare import heard_by_backbone
 from earmark.flows.run_config import (
     FINETUNED,
     BackboneConfig,
@@ -27,6 +26,7 @@ from earmark.flows.run_config import (
     WindowConfig,
     defaults_for,
 )
+from earmark.flows.settings import heard_by_backbone
 from earmark.flows.starting_weights import blank_net, change_head, find_start, start_head, starting_net
 from earmark.models.frontend import FrontendConfig
 from earmark.models.pretrained.networks import EFFICIENTAT, build_pretrained, their_keys
@@ -340,8 +340,8 @@ def test_of_a_published_network_the_lower_half_stays_as_it_is(on, depths, rate, 
     on = on if on == "mn04_as" else str(trained.run.folder)
     heard = SimpleNamespace(sample_rate=find_start(on).frontend.sample_rate, graph=lambda n_samples: None)
     heard.config = BackboneConfig(on=on, content_hash="0")
-    monkeypatch.setattr("earmark.flows.prepare.find_backbone", lambda config: heard)
-    monkeypatch.setattr("earmark.flows.prepare.require_backbone", lambda *_, **__: None)
+    monkeypatch.setattr("earmark.flows.settings.find_backbone", lambda config: heard)
+    monkeypatch.setattr("earmark.flows.settings.require_backbone", lambda *_, **__: None)
     defaults = defaults_for([8000], [0.8])
     config = dataclasses.replace(defaults, model=FINETUNED, backbone=BackboneConfig(on=on))
     found = heard_by_backbone(config, defaults, None, (f"backbone.on={on}", f"model={FINETUNED}"), 1.0)

@@ -13,7 +13,7 @@ from earmark.audio.cache import Cache
 from earmark.data.readers import read_manifest
 from earmark.errors import EarmarkError, RunError
 from earmark.flows.experiment import Experiment
-from earmark.flows.workers import REFUSED, load_experiment, train_folds
+from earmark.flows.workers import REFUSED, Forecast, load_experiment, train_folds
 from earmark.run import Run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-in for a worker is a shell script")
@@ -125,6 +125,6 @@ def test_folds_share_the_gpus(experiment, become, tmp_path, monkeypatch, named, 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("earmark.flows.workers._say_forecast", lambda *_: None)  # which would use them
+    monkeypatch.setattr("earmark.flows.workers.forecast", lambda *_: Forecast(1, 1))  # which would use them
     train_folds(experiment, [0, 1])
     assert [(tmp_path / f"gpu_of_{fold}").read_text().strip() for fold in (0, 1)] == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ KINDS = {
     "pretrained": "pretrained network with a head",
     "blend": "blend",
 }
-CHEAPEST_RULE = (
-    "Not worse means: the difference from the best rung is inside the noise. Cheapest means: tags fastest, decoding "
-    f"not counted; of those within {100 * (1 - SAME_SPEED):.0f} % of the fastest, the smallest file."
+CHEAPEST_MEANS = (
+    f"Cheapest means: tags fastest, decoding not counted; of those within {100 * (1 - SAME_SPEED):.0f} % of the "
+    "fastest, the smallest file; of files as large, the one trained soonest."
 )
+CHEAPEST_RULE = f"Not worse means: the difference from the best rung is inside the noise. {CHEAPEST_MEANS}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Cost:
     def seconds_per_hour(self) -> float:
         """Seconds of one core for an hour of sound, decoding not counted."""
         return 3600 / self.realtime
+
+
+def cheapest(costs: Mapping[str, Cost]) -> str:
+    """The name of the cheapest, see CHEAPEST_MEANS; files that agree in two digits are as large."""
+    fastest = max(cost.realtime for cost in costs.values())
+    near = [name for name, cost in costs.items() if cost.realtime >= SAME_SPEED * fastest]
+    return min(near, key=lambda name: (float(f"{costs[name].megabytes:.2g}"), costs[name].training_seconds))
 
 
 @dataclass(frozen=True)
@@ -115,9 +124,8 @@ class Ladder:
     @property
     def cheapest(self) -> Rung:
         """See CHEAPEST_RULE."""
-        fastest = max(rung.cost.realtime for rung in self.level)
-        near = [rung for rung in self.level if rung.cost.realtime >= SAME_SPEED * fastest]
-        return min(near, key=lambda rung: rung.cost.megabytes)
+        name = cheapest({rung.name: rung.cost for rung in self.level})
+        return next(rung for rung in self.level if rung.name == name)
 
     def behind(self, name: str) -> Comparison | None:
         """The best rung minus this one; None for the best itself."""

@@ -22,6 +22,7 @@ from earmark.cli import (
     score,
     split,
     submit,
+    sweep,
     tag,
     train,
 )
@@ -59,6 +60,7 @@ app.command()(data.check)
 app.command()(split.split)
 app.command()(train.train)
 app.command()(ladder.ladder)
+app.command()(sweep.sweep)
 app.command("few-shot")(few_shot.few_shot)
 app.command()(ensemble.ensemble)
 app.command()(score.evaluate)

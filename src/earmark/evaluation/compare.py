@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,18 @@ class Comparison:
     def smallest_detectable(self) -> float:
         """The true difference that data like these would show four times in five."""
         return DETECTABLE_ERRORS * self.interval.standard_error
+
+    @property
+    def p_value(self) -> float:
+        """How often chance alone would show as large a difference, two-sided, the resampled values taken as normal.
+
+        >>> round(Comparison("a", "b", "accuracy", Interval(0.0196, 0.0, 0.04, 40, False, 0, 0.01)).p_value, 3)
+        0.05
+        """
+        value, error = abs(self.interval.value), self.interval.standard_error
+        if np.isnan(value) or np.isnan(error) or value == 0:
+            return 1.0
+        return math.erfc(value / error / math.sqrt(2)) if error else 0.0
 
     @property
     def sentence(self) -> str:
@@ -73,6 +87,21 @@ class Comparison:
         found = {key: item for key, item in document.items() if key not in names}
         found["value"] = document["difference"]
         return cls(document["a"], document["b"], document["metric"], Interval.from_dict(found))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p values of many comparisons, each raised so that all that stay below 0.05 are chance in at most 5 % of studies.
+
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'a': 0.03, 'b': 0.06, 'c': 0.06}
+
+    Source: Holm, A simple sequentially rejective multiple test procedure (1979).
+    """
+    raised, least = {}, 0.0
+    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[name]))
+        raised[name] = least
+    return {name: raised[name] for name in p_values}
 
 
 def paired_difference(

@@ -14,7 +14,7 @@ import torch
 
 from earmark.data.manifest import Manifest
 from earmark.data.splits import inner_split
-from earmark.errors import EarmarkError, summarise_rows
+from earmark.errors import AudioError, summarise_rows
 from earmark.export.graph import export_tagger
 from earmark.flows.backbones import find_backbone, made_from
 from earmark.flows.experiment import Experiment
@@ -60,14 +60,14 @@ def score_held_out(experiment: Experiment, folder: FoldFolder, held_out: Manifes
     """Window scores of clips by the file that was just exported, their sound read from the cache.
 
     Raises:
-        EarmarkError: a clip cannot be read any more.
+        AudioError: a clip cannot be read any more.
     """
     threads = torch.get_num_threads()  # a worker beside others has one, the parent all
     tagger = load_tagger(folder.tagger, read=experiment.cache.blocks)
     predictions, failures = score_files(tagger, held_out.clips(), level="window", threads=threads)
     if failures:
         rows = [f"{failure.clip.path}: {failure.error}" for failure in failures]
-        raise EarmarkError(f"{len(rows)} clips could be read before, but not now.\n{summarise_rows(rows)}")
+        raise AudioError(f"{len(rows)} clips could be read before, but not now.\n{summarise_rows(rows)}")
     return predictions
 
 

@@ -16,7 +16,7 @@ from earmark import audio
 from earmark.baselines.ladder import Cost
 from earmark.data.manifest import Manifest
 from earmark.flows.ladder_rungs import Candidate, Stage
-from earmark.flows.workers import side_by_side
+from earmark.flows.workers import jobs_at_once
 from earmark.run import write_json
 from earmark.tagger.tag_files import default_threads
 from earmark.tagger.tagger import WINDOWS_PER_CALL, Clip, Tagger, load_tagger
@@ -115,7 +115,7 @@ def clip_seconds(manifest: Manifest) -> list[float]:
 def n_jobs(candidate: Candidate, n_folds: int) -> int:
     """Folds of a rung that are made at once: networks have a process for each core or GPU, classifiers use all in
     turn."""
-    return 1 if candidate.head else side_by_side(n_folds)
+    return 1 if candidate.head else jobs_at_once(n_folds)
 
 
 def most_seconds(candidate: Candidate, manifest: Manifest) -> float:

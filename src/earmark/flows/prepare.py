@@ -13,7 +13,6 @@ import numpy as np
 from earmark.audio.cache import Cache
 from earmark.audio.decode import region_samples
 from earmark.audio.probe import probe
-from earmark.config import change
 from earmark.data.activity import SEGMENTATIONS
 from earmark.data.corpora.official import recognise
 from earmark.data.fingerprint import RATE as FINGERPRINT_RATE
@@ -23,31 +22,17 @@ from earmark.data.lock import verify
 from earmark.data.manifest import Manifest
 from earmark.data.matches import LIKELY, find_matches
 from earmark.data.readers import table_of
-from earmark.errors import AudioError, ConfigError, ManifestError, summarise_rows
+from earmark.errors import AudioError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
-from earmark.flows.backbones import find_backbone, head_of, patched
-from earmark.flows.first_look import require_backbone
 from earmark.flows.progress import bar
 from earmark.flows.reading import Failures, read_rows
-from earmark.flows.run_config import (
-    FINETUNED,
-    FINETUNING,
-    FINETUNING_PUBLISHED,
-    DataConfig,
-    RunConfig,
-    defaults_for,
-    frontend_for,
-    resolve,
-)
+from earmark.flows.run_config import DataConfig, RunConfig, defaults_for
+from earmark.flows.settings import decide
 from earmark.flows.sides import ASIDE, hold_out, require_inner_splits, require_subsets, take_subset
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
-from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
 from earmark.lookup import lookup
-from earmark.models.pretrained.networks import PRETRAINED
-from earmark.models.tagging_net import MODELS
 from earmark.run import Run, write_atomically
-from earmark.tagger.home import converted
 from earmark.tagger.tag_files import default_threads
 
 log = logging.getLogger("earmark")
@@ -61,7 +46,7 @@ class Prepared:
 
     manifest: readable clips in folds, without those that are set aside. config: the resolved settings.
     share: of all the data's clips. leaks: certain ones, which were allowed. remarks: what a reader of the scores must
-    know. failures: what was left out.
+    know. failures: what was left out. defaults, longest_seconds: what follows from all clips' headers, before settings.
     """
 
     manifest: Manifest
@@ -71,6 +56,8 @@ class Prepared:
     leaks: list[Leak]
     remarks: list[str]
     failures: Failures
+    defaults: RunConfig
+    longest_seconds: float
 
 
 def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run: Run, progress: bool) -> Prepared:
@@ -85,11 +72,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
         manifest = segment(manifest, given.segment, failures, run.failures, progress)
         n_clips = len(manifest)
         manifest, defaults, longest = survey(manifest, failures, run.failures)
-        config = resolve(defaults, given, recipe, settings, longest)
-        if config.backbone.on:
-            config = heard_by_backbone(config, defaults, recipe, settings, longest)
-        elif config.model in MODELS:
-            config = rehearsed(config)
+        config = decide(defaults, given, recipe, settings, longest)
         cache = Cache()
         manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, n_clips, progress)
     except ManifestError:
@@ -99,53 +82,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     require_subsets(config, manifest)
-    return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
-
-
-def rehearsed(config: RunConfig) -> RunConfig:
-    """The settings of a network that could be built, with the whole path of a file of starting weights.
-
-    Raises:
-        ConfigError: an option has a wrong value, or the weights are not those of the network.
-        FetchError: there is no such file, or it cannot be read.
-    """
-    if file := config.model_options.get(FILE_OPTION):
-        config = replace(config, model_options={**config.model_options, FILE_OPTION: str(Path(file).resolve())})
-    starting_net(config, ("any",))
-    return config
-
-
-def heard_by_backbone(
-    config: RunConfig, defaults: RunConfig, recipe: Path | None, settings: Sequence[str], longest_seconds: float
-) -> RunConfig:
-    """The settings once more, with defaults for the sample rate and, if it is trained on, the front end of a backbone.
-
-    Raises:
-        ConfigError: the settings ask for another rate or front end.
-        TaggerFileError: the backbone is not on this machine.
-    """
-    require_backbone(config.backbone.on, finetuned=config.model == FINETUNED)
-    backbone = find_backbone(patched(config.backbone, head_of(config)))
-    frontend = frontend_for(backbone.sample_rate)
-    if config.model == FINETUNED:
-        start = find_start(config.backbone.on, config.model_options)
-        start.locate()  # weights that are not here are said before anything is decoded
-        frontend = start.frontend
-        defaults = change(defaults, FINETUNING, "--finetune")
-        if config.backbone.on in PRETRAINED:
-            defaults = change(defaults, FINETUNING_PUBLISHED, "--finetune")
-    on = config.backbone.on
-    config = resolve(replace(defaults, frontend=frontend), config.data, recipe, settings, longest_seconds)
-    same_rate = config.frontend.sample_rate == frontend.sample_rate
-    if not same_rate or (config.model == FINETUNED and config.frontend != frontend):
-        raise ConfigError(
-            f"frontend: {on} hears through its own, at {frontend.sample_rate} Hz. Leave the settings of frontend away."
-        )
-    backbone.graph(config.framing.window_samples)  # so are patches and outputs that it does not have
-    found = {"content_hash": backbone.config.content_hash}
-    if on not in PRETRAINED and not converted(on).is_file():  # a path, which has to hold wherever the run goes on
-        found["on"] = str(Path(on).resolve())
-    return replace(config, backbone=replace(config.backbone, **found))
+    return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures, defaults, longest)
 
 
 def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[str]]:

@@ -54,16 +54,17 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
         RunError: a fold's process broke; its log says where.
     """
     model = experiment.config.model
-    open_folds = []
+    open_folds: list[int | str] = []
     for fold in folds:
         folder = experiment.run.fold(fold, model)
         if not (folder.trained if fold == REFIT else folder.result).exists():
-            open_folds.append(str(fold))
+            open_folds.append(fold)
     if not open_folds:
         return
-    jobs = side_by_side(len(open_folds))
+    jobs = jobs_at_once(len(open_folds))
     log.info("%s: training %d folds, %d at a time", model, len(open_folds), jobs)
-    _say_forecast(experiment, open_folds, jobs)
+    found = forecast(experiment, open_folds)
+    log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", model, found.epoch, found.total / jobs / 60)
     workers: list[Worker] = []
     try:
         for number in range(jobs):
@@ -75,11 +76,6 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
             worker.process.wait()
 
 
-def side_by_side(n_folds: int) -> int:
-    """How many folds are trained at a time: one on each GPU, without any one on each core."""
-    return min(n_folds, len(visible_gpus()) or default_threads())
-
-
 def visible_gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if not torch.cuda.is_available():
@@ -88,21 +84,33 @@ def visible_gpus() -> list[str]:
     return named or [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _say_forecast(experiment: Experiment, folds: Sequence[str], jobs: int) -> None:
-    """About how long it will take, before anybody waits for it."""
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds that training takes on one idle core: an epoch of a fold, and all that is not done yet."""
+
+    epoch: float
+    total: float
+
+
+def forecast(experiment: Experiment, folds: Sequence[int | str]) -> Forecast:
+    """About how long some folds' networks (or REFIT) will train, from a few steps that are timed now."""
     config = experiment.config
     step = NetworkFolds(experiment).seconds_a_step()
     epoch, total = 0.0, 0.0
     for fold in folds:
-        number = fold if fold == REFIT else int(fold)
-        n_clips = len(experiment.training_clips(number))
+        n_clips = len(experiment.training_clips(fold))
         epoch = max(1, n_clips // config.optim.batch_size) * step
-        done = len(experiment.run.fold(number, config.model).read_history())
+        done = len(experiment.run.fold(fold, config.model).read_history())
         total += max(0, config.optim.epochs - done) * epoch
-    log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", config.model, epoch, total / jobs / 60)
+    return Forecast(epoch, total)
 
 
-def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
+def jobs_at_once(n_folds: int) -> int:
+    """Networks that are trained side by side: one on each GPU, without any one on each core."""
+    return min(n_folds, len(visible_gpus()) or default_threads())
+
+
+def _start(experiment: Experiment, folds: Sequence[int | str], number: int) -> Worker:
     """Start a process on some folds."""
     # The number of threads changes the last digits of sums, so it may not depend on how many folds are left.
     threads = os.environ.get("OMP_NUM_THREADS", "1")
@@ -114,7 +122,7 @@ def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
     environment = os.environ | ours
     path = experiment.run.logs / f"{experiment.config.model}_{number}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "earmark.flows.workers", str(experiment.run.folder), *folds]
+    command = [sys.executable, "-m", "earmark.flows.workers", str(experiment.run.folder), *map(str, folds)]
     with open(path, "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment
@@ -122,10 +130,10 @@ def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
     return Worker(process, path)
 
 
-def _wait(experiment: Experiment, folds: Sequence[str], workers: Sequence[Worker]) -> None:
+def _wait(experiment: Experiment, folds: Sequence[int | str], workers: Sequence[Worker]) -> None:
     """Show how far the folds are until all processes have ended well."""
     model = experiment.config.model
-    folders = [experiment.run.fold(fold if fold == REFIT else int(fold), model) for fold in folds]
+    folders = [experiment.run.fold(fold, model) for fold in folds]
     said: set[FoldFolder] = set()
     with bar(model, len(folders) * experiment.config.optim.epochs, "epochs", experiment.progress) as update:
         running = True
@@ -155,7 +163,7 @@ def _require_success(workers: Sequence[Worker]) -> None:
         text = worker.log.read_text(encoding="utf-8", errors="replace").strip()
         last = text.splitlines()[-1:]
         if code == 2:
-            raise EarmarkError(text.rpartition(REFUSED)[2])
+            raise RunError(text.rpartition(REFUSED)[2])
         if code == 130:
             raise KeyboardInterrupt
         raise RunError(

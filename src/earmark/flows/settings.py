@@ -1,0 +1,88 @@
+"""The settings of a run: what follows from the data, a recipe and `--set`, and what a backbone brings with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from earmark.config import change
+from earmark.errors import ConfigError
+from earmark.flows.backbones import find_backbone, head_of, patched
+from earmark.flows.first_look import require_backbone
+from earmark.flows.run_config import (
+    FINETUNED,
+    FINETUNING,
+    FINETUNING_PUBLISHED,
+    DataConfig,
+    RunConfig,
+    frontend_for,
+    resolve,
+)
+from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
+from earmark.models.pretrained.networks import PRETRAINED
+from earmark.models.tagging_net import MODELS
+from earmark.tagger.home import converted
+
+
+def decide(
+    defaults: RunConfig, given: DataConfig, recipe: Path | None, settings: Sequence[str], longest_seconds: float
+) -> RunConfig:
+    """The settings of a run that could begin: its network can be built, what it stands on is here.
+
+    Args:
+        defaults, longest_seconds: what follows from the clips, see `defaults_for` and `resolve`.
+
+    Raises:
+        EarmarkError: the settings are at fault.
+    """
+    config = resolve(defaults, given, recipe, settings, longest_seconds)
+    if config.backbone.on:
+        return heard_by_backbone(config, defaults, recipe, settings, longest_seconds)
+    return rehearsed(config) if config.model in MODELS else config
+
+
+def rehearsed(config: RunConfig) -> RunConfig:
+    """The settings of a network that could be built, with the whole path of a file of starting weights.
+
+    Raises:
+        ConfigError: an option has a wrong value, or the weights are not those of the network.
+        FetchError: there is no such file, or it cannot be read.
+    """
+    if file := config.model_options.get(FILE_OPTION):
+        config = replace(config, model_options={**config.model_options, FILE_OPTION: str(Path(file).resolve())})
+    starting_net(config, ("any",))
+    return config
+
+
+def heard_by_backbone(
+    config: RunConfig, defaults: RunConfig, recipe: Path | None, settings: Sequence[str], longest_seconds: float
+) -> RunConfig:
+    """The settings once more, with defaults for the sample rate and, if it is trained on, the front end of a backbone.
+
+    Raises:
+        ConfigError: the settings ask for another rate or front end.
+        TaggerFileError: the backbone is not on this machine.
+    """
+    require_backbone(config.backbone.on, finetuned=config.model == FINETUNED)
+    backbone = find_backbone(patched(config.backbone, head_of(config)))
+    frontend = frontend_for(backbone.sample_rate)
+    if config.model == FINETUNED:
+        start = find_start(config.backbone.on, config.model_options)
+        start.locate()  # weights that are not here are said before anything is decoded
+        frontend = start.frontend
+        defaults = change(defaults, FINETUNING, "--finetune")
+        if config.backbone.on in PRETRAINED:
+            defaults = change(defaults, FINETUNING_PUBLISHED, "--finetune")
+    on = config.backbone.on
+    config = resolve(replace(defaults, frontend=frontend), config.data, recipe, settings, longest_seconds)
+    same_rate = config.frontend.sample_rate == frontend.sample_rate
+    if not same_rate or (config.model == FINETUNED and config.frontend != frontend):
+        raise ConfigError(
+            f"frontend: {on} hears through its own, at {frontend.sample_rate} Hz. Leave the settings of frontend away."
+        )
+    backbone.graph(config.framing.window_samples)  # so are patches and outputs that it does not have
+    found = {"content_hash": backbone.config.content_hash}
+    if on not in PRETRAINED and not converted(on).is_file():  # a path, which has to hold wherever the run goes on
+        found["on"] = str(Path(on).resolve())
+    return replace(config, backbone=replace(config.backbone, **found))
