@@ -15,7 +15,16 @@ import numpy as np
 from scipy import sparse
 
 from earmark.errors import EarmarkError
-from earmark.evaluation.metrics import METRICS, PER_FOLD, accuracy_parts, check, lwlrap_parts, nanmean
+from earmark.evaluation.metrics import (
+    METRICS,
+    PER_FOLD,
+    accuracy_parts,
+    check,
+    lwlrap_parts,
+    map_at_3_parts,
+    nanmean,
+    recall_parts,
+)
 from earmark.lookup import lookup
 
 FEW_GROUPS = 20  # below this a "95 %" interval covers much less (82 % with 5 groups)
@@ -245,6 +254,19 @@ def _prepare_ratio(parts, targets, scores, weights, members) -> Resampled:
     return compute
 
 
+def _prepare_class_ratio(parts, targets, scores, weights, members) -> Resampled:
+    """A mean over classes of one sum over clips divided by another."""
+    del members  # pooled over folds
+    numerator, denominator = (each.T for each in parts(targets, scores, weights))
+
+    def compute(counts: np.ndarray) -> tuple[np.ndarray, int]:
+        with np.errstate(invalid="ignore"):
+            values = (numerator @ counts) / (denominator @ counts)
+        return nanmean(values), int(np.isnan(values).sum())
+
+    return compute
+
+
 def _prepare_macro(area, targets, scores, weights, members) -> Resampled:
     """A mean over classes of areas under each class's own ranking of the clips of a fold."""
     n_clips, n_classes = targets.shape
@@ -295,7 +317,9 @@ def _prepare_any(metric, targets, scores, weights, members) -> Resampled:
 
 _FAST = {
     "accuracy": partial(_prepare_ratio, accuracy_parts),
+    "balanced_accuracy": partial(_prepare_class_ratio, recall_parts),
     "lwlrap": partial(_prepare_ratio, lwlrap_parts),
+    "map_at_3": partial(_prepare_ratio, map_at_3_parts),
     "map_macro": partial(_prepare_macro, _Ranking.average_precision),
     "map_micro": partial(_prepare_micro, _Ranking.average_precision),
     "roc_auc": partial(_prepare_macro, _Ranking.roc_auc),
