@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri, stdtr
+from scipy.special import ndtri
 
 from earmark.evaluation.bootstrap import Interval, Resamples, draw, resampled_values, summarise
 from earmark.evaluation.metrics import TITLES
@@ -149,17 +149,6 @@ def detectable_errors(n_comparisons: int = 1) -> float:
     (2.8, 3.6)
     """
     return float(ndtri(1 - 0.025 / n_comparisons) + ndtri(0.8))
-
-
-def student_p(value: float, standard_error: float, n_groups: int) -> float:
-    """Two-sided p-value of a difference with a standard error that so many recordings told; nan where there is none.
-
-    >>> round(student_p(1.96, 1.0, 10_000), 3), student_p(0.0, 0.0, 40)
-    (0.05, 1.0)
-    """
-    if value == 0:
-        return 1.0
-    return float(2 * stdtr(n_groups - 1, -abs(value) / standard_error)) if standard_error > 0 else np.nan
 
 
 def sign_flip_p(differences: np.ndarray, groups: np.ndarray, n_flips: int = 10_000, seed: int = 0) -> np.ndarray:

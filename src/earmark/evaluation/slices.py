@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from earmark.evaluation.bootstrap import Interval, Resamples, draw, interval, summarise
-from earmark.evaluation.compare import holm, student_p
+from earmark.evaluation.compare import holm
 from earmark.evaluation.metrics import accuracy_parts, lwlrap_parts
 
 PARTS = {"accuracy": accuracy_parts, "lwlrap": lwlrap_parts}  # the metrics that rank models are sums over clips
 MOST_WHOLE = 30  # parts of which every metric is computed; of more only the first
 N_BINS = 4  # of numbers
+N_SHUFFLES = 4000
+SHUFFLES_AT_ONCE = 200
 MOST_VALUES = 8  # different numbers that are no bins yet
 UNKNOWN = "unknown"
 SURE = 0.05
@@ -43,7 +45,7 @@ class Slice:
     @property
     def verdict(self) -> str:
         """Whether it differs from the rest for sure; empty where nobody can tell."""
-        if not self.p <= SURE or self.against_rest.low <= 0 <= self.against_rest.high:
+        if not self.p <= SURE:
             return ""
         return "worse" if self.against_rest.value < 0 else "better"
 
@@ -87,10 +89,9 @@ def score_slices(
     """
     names, part_of = np.unique(np.asarray(values).astype(str), return_inverse=True)
     resamples = draw(groups, n_resamples, seed)
-    first, against, without = _held_against_rest(
-        PARTS[metrics[0]](targets, scores, weights), part_of, len(names), resamples
-    )
-    p_values = holm([student_p(each.value, each.standard_error, each.n_groups) for each in against])
+    parts = PARTS[metrics[0]](targets, scores, weights)
+    first, against, without = _held_against_rest(parts, part_of, len(names), resamples)
+    p_values = holm(_shuffled_p(parts, part_of, len(names), resamples.group_index, seed))
     known = np.ones_like(targets) if weights is None else weights
     found = []
     for number, name in enumerate(names.tolist()):
@@ -112,17 +113,10 @@ def _held_against_rest(
     parts: tuple[np.ndarray, np.ndarray], part_of: np.ndarray, n_parts: int, resamples: Resamples
 ) -> tuple[list[Interval], list[Interval], list[float]]:
     """Per part the metric, it minus that on the rest, and that on the rest; all from the same resamples."""
-    membership = np.zeros((n_parts, len(part_of)))
-    membership[part_of, np.arange(len(part_of))] = 1.0
+    member_of = _members(part_of, n_parts)
 
     def of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        numerator, denominator = ((membership * each) @ counts for each in parts)
-        rest = [each @ counts - own for each, own in zip(parts, (numerator, denominator), strict=True)]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (
-                np.where(denominator > 0, numerator / denominator, np.nan),
-                np.where(rest[1] > 0, rest[0] / rest[1], np.nan),
-            )
+        return _inside_and_outside(*((member_of * each) @ counts for each in parts))
 
     value, rest = (each[:, 0] for each in of(np.ones((len(part_of), 1))))
     drawn = [of(counts) for counts in resamples.counts()]
@@ -138,6 +132,43 @@ def _held_against_rest(
         found.append(own if n_groups > 1 else _alone(own))
         against.append(differs if n_groups > 1 else _alone(differs))
     return found, against, rest.tolist()
+
+
+def _shuffled_p(
+    parts: tuple[np.ndarray, np.ndarray], part_of: np.ndarray, n_parts: int, group_index: np.ndarray, seed: int
+) -> np.ndarray:
+    """Two-sided p-value of each part against the rest: how often recordings dealt out anew make one as large.
+
+    Exact however few there are in a part, where a standard error would promise too much.
+    """
+    units, first, unit_of = np.unique(group_index * n_parts + part_of, return_index=True, return_inverse=True)
+    sums = [np.bincount(unit_of, weights=each, minlength=len(units)) for each in parts]
+    member_of, generator = _members(part_of[first], n_parts), np.random.default_rng(seed)
+
+    def apart(orders: np.ndarray) -> np.ndarray:
+        inside, outside = _inside_and_outside(*(member_of @ each[orders] for each in sums))
+        return np.abs(inside - outside)
+
+    found = apart(np.arange(len(units))[:, None])
+    reached = np.zeros(n_parts)
+    for _ in range(N_SHUFFLES // SHUFFLES_AT_ONCE):
+        orders = np.tile(np.arange(len(units))[:, None], SHUFFLES_AT_ONCE)
+        reached += (apart(generator.permuted(orders, axis=0)) >= found - 1e-9).sum(axis=1)
+    return np.where(np.isnan(found[:, 0]), np.nan, (reached + 1) / (N_SHUFFLES + 1))
+
+
+def _members(part_of: np.ndarray, n_parts: int) -> np.ndarray:
+    """(parts, items), 1 where an item is in the part."""
+    return (np.arange(n_parts)[:, None] == part_of).astype(np.float64)
+
+
+def _inside_and_outside(numerator: np.ndarray, denominator: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each part's ratio of sums (parts, …), and that of all the others together."""
+    others = [each.sum(axis=0) - each for each in (numerator, denominator)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return tuple(
+            np.where(low > 0, high / low, np.nan) for high, low in ((numerator, denominator), tuple(others))
+        )
 
 
 def _alone(found: Interval) -> Interval:
