@@ -14,6 +14,7 @@ from earmark.cli import (
     data,
     embed,
     ensemble,
+    evaluate,
     few_shot,
     ladder,
     leaderboard,
@@ -61,7 +62,7 @@ app.command()(train.train)
 app.command()(ladder.ladder)
 app.command("few-shot")(few_shot.few_shot)
 app.command()(ensemble.ensemble)
-app.command()(score.evaluate)
+app.command()(evaluate.evaluate)
 app.command()(score.report)
 app.command()(tag.tag)
 app.command()(submit.submit)
