@@ -9,6 +9,7 @@ import typer
 from earmark import __version__
 from earmark.cli import (
     augment,
+    compare,
     convert,
     corpora,
     data,
@@ -63,6 +64,7 @@ app.command()(ladder.ladder)
 app.command("few-shot")(few_shot.few_shot)
 app.command()(ensemble.ensemble)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(score.report)
 app.command()(tag.tag)
 app.command()(submit.submit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +139,42 @@ def evaluate_predictions(
         ManifestError: from `read_scores`, or clips have no scores; the rest as in `evaluate`.
     """
     path, data = Path(predictions), Path(data)
+    reading = {"audio_dir": audio_dir, "encoding": encoding, "folder_tricks": folder_tricks, "merge": merge}
+    taken = take_table(
+        path, data, reading, split=split, fraction=fraction, common=common, threshold=threshold, pool=pool
+    )
+    how = {"mapping": mapping, "common": common, "by": by, "remarks": taken.remarks}
+    require_parts(taken.manifest, by)
+    return finish(taken.said, taken.heard, taken.manifest, data, path, taken.lock, [], folds=taken.folds, **how)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A table of scores beside its clips. heard: the same scores as rows. folds: (clips,) where the data has them."""
+
+    said: Said
+    heard: Predictions
+    manifest: Manifest
+    folds: np.ndarray | None
+    lock: Lock | None
+    remarks: list[str]
+
+
+def take_table(
+    path: Path,
+    data: Path,
+    reading: Mapping[str, Any],
+    *,
+    split: str | None = None,
+    fraction: float = 1.0,
+    common: bool = False,
+    threshold: float | None = None,
+    pool: str | None = None,
+) -> Taken:
+    """Read a table of scores and the clips that it is of; arguments and errors as for `evaluate_predictions`."""
     if pool and pool not in POOLS:
         raise ConfigError(f"--pool: '{pool}' is none of {', '.join(POOLS)}. Choose one of them.")
-    reading = {"audio_dir": audio_dir, "encoding": encoding, "folder_tricks": folder_tricks, "merge": merge}
+    encoding = reading.get("encoding")
     manifest = read_labels(data, encoding, reading)
     manifest, lock, remarks = choose_clips(manifest, data, encoding, split, fraction)
     found = read_scores(path, manifest, pool=pool or "mean")
@@ -149,22 +182,20 @@ def evaluate_predictions(
     if found.missing:
         if not common:
             raise ManifestError(
-                f"{path}: {len(found.missing)} of {len(manifest)} clips have no scores. Add their rows, or pass --common "
-                f"to score the others.\n{summarise_rows(list(found.missing))}"
+                f"{path}: {len(found.missing)} of {len(manifest)} clips have no scores. Add their rows, or pass "
+                f"--common to score the others.\n{summarise_rows(list(found.missing))}"
             )
         remarks.append(f"{len(found.missing):,} of {len(manifest):,} clips have no scores and do not count.")
         missing = set(found.missing)
         manifest = manifest.select(np.array([name not in missing for name in manifest.clip_ids]))
     its, multi_label = found.predictions, manifest.multi_label
-    limit = DEFAULT_THRESHOLD if threshold is None else threshold
-    limits = [limit if multi_label or threshold is not None else 0.0] * len(its.labels)
-    tags = None if found.no_chances else make_tags(its.scores, limits, multi_label)
+    limit = DEFAULT_THRESHOLD if threshold is None and multi_label else threshold or 0.0
+    tags = None if found.no_chances else make_tags(its.scores, [limit] * len(its.labels), multi_label)
     said = Said(path.stem, its.labels, its.scores, tags, multi_label, found.no_chances)
     folds = manifest.folds if len(manifest.fold_numbers) > 1 and (manifest.folds >= 0).all() else None
     if folds is not None:
         remarks.append(f"mAP and ROC-AUC are the means of the {len(manifest.fold_numbers)} folds that the data has.")
-    how = {"mapping": mapping, "common": common, "by": by, "remarks": remarks}
-    return finish(said, its, manifest, data, path, lock, [], folds=folds, **how)
+    return Taken(said, its, manifest, folds, lock, remarks)
 
 
 def finish(
@@ -183,23 +214,26 @@ def finish(
     folds: np.ndarray | None = None,
 ) -> Evaluated:
     """Scores and labels brought to the same names, judged, and the look counted."""
-    said = renamed(said, mapping)
-    kept, labels, more = on_one_vocabulary(manifest, said.labels, common)
-    row_of = {name: row for row, name in enumerate(manifest.clip_ids)}
-    rows = np.array([row_of[name] for name in kept.clip_ids], dtype=np.int64)
-    columns = [said.labels.index(label) for label in labels]
-    said = replace(
-        said,
-        labels=labels,
-        scores=said.scores[rows][:, columns],
-        tags=None if said.tags is None else said.tags[rows][:, columns],
-    )
+    said, kept, rows, more = brought_together(said, manifest, mapping, common)
     folds = None if folds is None else folds[rows]
     card, slices, bins = judge(said, kept, by=by, folds=folds, remarks=[*remarks, *more])
     if lock and (kept.splits == "test").any():
         card = counted(card, table_of(data), source, said.name)
-    predictions = replace(heard.rows(rows), scores=said.scores, labels=labels)
+    predictions = replace(heard.rows(rows), scores=said.scores, labels=said.labels)
     return Evaluated(card, predictions, failures, kept, slices, bins)
+
+
+def brought_together(
+    said: Said, manifest: Manifest, mapping: Path | None, common: bool
+) -> tuple[Said, Manifest, np.ndarray, list[str]]:
+    """Scores and clips under the same labels, which rows of the clips are left, and the remarks on what is not."""
+    said = renamed(said, mapping)
+    kept, labels, remarks = on_one_vocabulary(manifest, said.labels, common)
+    row_of = {name: row for row, name in enumerate(manifest.clip_ids)}
+    rows = np.array([row_of[name] for name in kept.clip_ids], dtype=np.int64)
+    columns = [said.labels.index(label) for label in labels]
+    tags = None if said.tags is None else said.tags[rows][:, columns]
+    return replace(said, labels=labels, scores=said.scores[rows][:, columns], tags=tags), kept, rows, remarks
 
 
 def read_labels(data: Path, encoding: str | None, reading: Mapping[str, Any]) -> Manifest:
