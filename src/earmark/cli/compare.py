@@ -14,14 +14,20 @@ from earmark.cli.console import output, print_json, print_table, show_log
 def compare(
     sources: Annotated[
         list[Path],
-        typer.Argument(help="Folders of finished runs, a run's predictions.MODEL.csv, evaluations, or tables of scores."),
+        typer.Argument(
+            help="Folders of finished runs, a run's predictions.MODEL.csv, evaluations, or tables of scores."
+        ),
     ],
-    data: Annotated[Path | None, typer.Option(help="For tables of scores: the labelled clips that they are of.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="For tables of scores: the labelled clips that they are of.")
+    ] = None,
     mapping: options.LabelMap = None,
     common: Annotated[
         bool, typer.Option("--common", help="Compare on the clips and labels that all have, and say how many.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Also write a page: the clips they disagree on, to see and hear.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page: the clips they disagree on, to see and hear.")
+    ] = None,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,

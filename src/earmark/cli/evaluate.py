@@ -19,7 +19,7 @@ def evaluate(
     tagger: Annotated[
         Path,
         typer.Argument(
-            help="A tagger file or folder, a name of `earmark models`, or the folder of a run; left out with --predictions."
+            help="A tagger file or folder, a name of `earmark models`, or a run's folder; left out with --predictions."
         ),
     ],
     data: Annotated[

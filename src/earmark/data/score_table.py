@@ -1,4 +1,4 @@
-"""Scores that another tool has written, as clip rows: a column per label, a row per tag, or the best labels in a cell."""
+"""Scores that another tool has written, as clip rows: a column per label, a row per tag, or best labels in a cell."""
 
 from __future__ import annotations
 
@@ -116,9 +116,7 @@ def _is_number(cell: str) -> bool:
 
 def _numeric(table: Table, classes: Sequence[str], manifest: Manifest) -> list[str]:
     """The columns that are scores: those with the name of a label, and any others that hold nothing but numbers."""
-    return [
-        each for each in classes if each in manifest.vocabulary or all(map(_is_number, set(table.columns[each])))
-    ]
+    return [each for each in classes if each in manifest.vocabulary or all(map(_is_number, set(table.columns[each])))]
 
 
 def _from_columns(table: Table, rows: _Rows, labels: Sequence[str], manifest: Manifest, pool: str) -> ScoreTable:
@@ -156,9 +154,7 @@ def _from_columns(table: Table, rows: _Rows, labels: Sequence[str], manifest: Ma
     return ScoreTable(clips, no_chances, missing, tuple(remarks))
 
 
-def _from_tags(
-    table: Table, rows: _Rows, label: str, score: str | None, manifest: Manifest
-) -> ScoreTable:
+def _from_tags(table: Table, rows: _Rows, label: str, score: str | None, manifest: Manifest) -> ScoreTable:
     """A row per tag, or the best labels of a clip in one cell."""
     cells = table.column(label)
     faults: list[str] = []

@@ -67,14 +67,16 @@ def read_windows(run: Run, model: str, manifest: Manifest) -> Predictions:
     for fold in manifest.fold_numbers:
         path = run.fold(fold, model).predictions
         if not path.is_file():
-            raise RunError(f"{run.folder}: the scores of fold {fold} are not there (expected {path}). Let the run finish.")
+            raise RunError(
+                f"{run.folder}: the scores of fold {fold} are not there (expected {path}). Let the run finish."
+            )
         part = Predictions.load(path)
         held_out = set(manifest.clip_ids[manifest.folds == fold])
         known = [name for name in dict.fromkeys(part.clip_ids) if name not in held_out]
         if known:
             raise RunError(
-                f"{run.folder}: the model of fold {fold} scored {len(known)} clips that it was trained on, and such scores "
-                f"would be taken for knowledge. Train the run again in another folder.\n{summarise_rows(known)}"
+                f"{run.folder}: the model of fold {fold} scored {len(known)} clips that it was trained on, and such "
+                f"scores would be taken for knowledge. Train the run again in another folder.\n{summarise_rows(known)}"
             )
         parts.append(part)
     return concatenate(parts)

@@ -65,6 +65,11 @@ class Pair:
         return detectable_errors(self.n_pairs) * self.first.interval.standard_error
 
     @property
+    def p_text(self) -> str:
+        """For tables."""
+        return "< 0.001" if self.p < 0.001 else f"{self.p:.3f}"
+
+    @property
     def sentence(self) -> str:
         """What may be said of the two."""
         found = self.first.interval
@@ -140,7 +145,9 @@ class Contest:
 
     def _better(self, one: int) -> np.ndarray:
         mine, other = self.clips[one], self.clips[1 - one]
-        return np.flatnonzero(mine > other + 1e-9) if self.multi_label else np.flatnonzero((mine > 0.5) & (other <= 0.5))
+        return (
+            np.flatnonzero(mine > other + 1e-9) if self.multi_label else np.flatnonzero((mine > 0.5) & (other <= 0.5))
+        )
 
     def seed_notes(self) -> list[str]:
         """How far seeds of one recipe lie apart, or that nobody knows."""
@@ -183,7 +190,7 @@ class Contest:
         for pair in self.pairs:
             cells = [signed(each.interval) for each in pair.comparisons.values()]
             verdict = "better" if pair.is_sure else "inside the noise"
-            rows.append([f"{pair.first.a} minus {pair.first.b}", *cells, f"{pair.p:.3f}", verdict])
+            rows.append([f"{pair.first.a} minus {pair.first.b}", *cells, pair.p_text, verdict])
         return header, rows
 
     def part_tables(self, n_shown: int = 5) -> list[tuple[list[str], list[list[str]], str]]:
@@ -244,7 +251,11 @@ def signed(found: Interval) -> str:
     """
     if np.isnan(found.value):
         return "no value"
-    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})" if found.low == found.low else f"{found.value:+.3f}"
+    return (
+        f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+        if found.low == found.low
+        else f"{found.value:+.3f}"
+    )
 
 
 def hold_contest(
@@ -272,7 +283,9 @@ def hold_contest(
     names = MULTI_LABEL_METRICS if multi_label else SINGLE_LABEL_METRICS
     first = primary_metric(multi_label)
     known = {"folds": folds, "weights": weights}
-    drawn = {each.name: {name: _of_seeds(name, targets, each, resamples, known) for name in names} for each in contenders}
+    drawn = {
+        each.name: {name: _of_seeds(name, targets, each, resamples, known) for name in names} for each in contenders
+    }
     order = sorted(contenders, key=lambda each: -np.nan_to_num(drawn[each.name][first][0].mean(), nan=-1.0))
     entries = [_entry(each.name, drawn[each.name], resamples.n_groups) for each in order]
     sums = {each.name: _mean_parts(PARTS[first], targets, each, weights) for each in contenders}
@@ -283,7 +296,9 @@ def hold_contest(
     pairs = []
     for (a, b), p in zip(combinations(order, 2), holm(p_values).tolist(), strict=True):
         comparisons = {
-            name: Comparison(a.name, b.name, name, _differ(drawn[a.name][name], drawn[b.name][name], resamples.n_groups))
+            name: Comparison(
+                a.name, b.name, name, _differ(drawn[a.name][name], drawn[b.name][name], resamples.n_groups)
+            )
             for name in names
         }
         pairs.append(Pair(comparisons, p, len(p_values), first))

@@ -126,9 +126,7 @@ def _held_against_rest(
         n_groups = len(np.unique(resamples.group_index[part_of == number]))
         own = summarise(value[number], values[number], int(np.isnan(values[number]).sum()), n_groups, least=0.0)
         apart = values[number] - rests[number]
-        differs = summarise(
-            value[number] - rest[number], apart, int(np.isnan(apart).sum()), n_groups, least=-1.0
-        )
+        differs = summarise(value[number] - rest[number], apart, int(np.isnan(apart).sum()), n_groups, least=-1.0)
         found.append(own if n_groups > 1 else _alone(own))
         against.append(differs if n_groups > 1 else _alone(differs))
     return found, against, rest.tolist()
@@ -166,9 +164,7 @@ def _inside_and_outside(numerator: np.ndarray, denominator: np.ndarray) -> tuple
     """Each part's ratio of sums (parts, …), and that of all the others together."""
     others = [each.sum(axis=0) - each for each in (numerator, denominator)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return tuple(
-            np.where(low > 0, high / low, np.nan) for high, low in ((numerator, denominator), tuple(others))
-        )
+        return tuple(np.where(low > 0, high / low, np.nan) for high, low in ((numerator, denominator), tuple(others)))
 
 
 def _alone(found: Interval) -> Interval:

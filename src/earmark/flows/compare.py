@@ -1,4 +1,4 @@
-"""The story of `earmark compare`: several sets of scores on the same clips, and which of them is better beyond chance."""
+"""The story of `earmark compare`: several sets of scores on the same clips, and which is better beyond chance."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def compare(
     """Hold sets of scores against each other. Tables on a locked test split are looks at it, and are counted.
 
     Args:
-        sources: folders of finished runs, `predictions.MODEL.csv` of a run, folders of evaluations, or tables of scores.
+        sources: folders of runs, `predictions.MODEL.csv` of a run, folders of evaluations, or tables of scores.
         data: the labelled clips that tables are of. mapping: what their labels are called there.
         common: compare on the clips and labels that all have, and say how many are left out.
         audio_dir, encoding, folder_tricks, merge: how `data` is read, see `read_manifest`.
@@ -85,6 +85,8 @@ def compare(
         if source.lock and (source.manifest.splits == "test").any()
     ]
     if looks:
-        remark = f"Looks {looks[0]} to {looks[-1]} at this locked test split. Choosing by what is seen there uses it up."
+        remark = (
+            f"Looks {looks[0]} to {looks[-1]} at this locked test split. Choosing by what is seen there uses it up."
+        )
         contest = replace(contest, remarks=(*contest.remarks, remark))
     return Compared(contest, manifest, tuple(by_name[entry.name] for entry in contest.entries))

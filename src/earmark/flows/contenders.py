@@ -87,7 +87,9 @@ def _of_run(run: Run, model: str | None) -> Source:
     """The scores of a run's clips while they were held out."""
     missing = [path.name for path in (run.scorecard, run.manifest) if not path.is_file()]
     if missing:
-        raise RunError(f"{run.folder}: holds no finished run ({', '.join(missing)} missing). Let `earmark train` finish.")
+        raise RunError(
+            f"{run.folder}: holds no finished run ({', '.join(missing)} missing). Let `earmark train` finish."
+        )
     card = Scorecard.load(run.scorecard)
     baseline = baseline_of(card.models)
     shipped = min(card.models, key=lambda name: name == baseline)
@@ -126,9 +128,7 @@ def _of_evaluation(folder: Path) -> Source:
     found = Predictions.load(folder / SCORES)
     manifest = read_manifest(folder / CLIPS, look_for_files=False).with_vocabulary(found.labels)
     rows = found.align(manifest.clip_ids)
-    return Source(
-        str(folder), card.best, manifest, found.labels, rows.scores, card.multi_label, remarks=card.remarks
-    )
+    return Source(str(folder), card.best, manifest, found.labels, rows.scores, card.multi_label, remarks=card.remarks)
 
 
 def on_one_table(sources: Sequence[Source], common: bool) -> tuple[list[Source], list[str]]:
@@ -146,25 +146,26 @@ def on_one_table(sources: Sequence[Source], common: bool) -> tuple[list[Source],
                 f"{first.where} does not. Such scores cannot be compared."
             )
     labels = [label for label in first.labels if all(label in other.labels for other in sources)]
-    labelled = [each.manifest.without_labels(set(each.labels) - set(labels)) for each in sources] if labels else []
+    if not labels:
+        raise RunError(f"{sources[1].where}: shares no label with {first.where}. Give runs on one table.")
+    labelled = [each.manifest.without_labels(set(each.labels) - set(labels)) for each in sources]
     shared = set(first.manifest.clip_ids).intersection(*(each.clip_ids for each in labelled))
     ids = [name for name in first.manifest.clip_ids if name in shared]
     if not ids:
-        what = "clip" if labels else "label"
-        raise RunError(f"{sources[1].where}: shares no {what} with {first.where}. Give runs on one table.")
+        raise RunError(f"{sources[1].where}: shares no clip with {first.where}. Give runs on one table.")
     for other in sources:
         strange = sorted(set(other.labels) - set(labels))
         if strange and not common:
             raise RunError(
-                f"{other.where}: has labels that another has not ({len(strange)}, such as '{strange[0]}'). Give runs on "
-                "the same labels, or pass --common to compare on the shared ones."
+                f"{other.where}: has labels that another has not ({len(strange)}, such as '{strange[0]}'). Give runs "
+                "on the same labels, or pass --common to compare on the shared ones."
             )
         lost = len(other.manifest) - len(ids)
         if lost and not common:
             gone = [name for name in other.manifest.clip_ids if name not in shared]
             raise RunError(
-                f"{other.where}: {lost} of its {len(other.manifest)} clips are not in every other. Give runs on the same "
-                f"clips, or pass --common to compare on the {len(ids)} shared ones.\n{summarise_rows(gone)}"
+                f"{other.where}: {lost} of its {len(other.manifest)} clips are not in every other. Give runs on the "
+                f"same clips, or pass --common to compare on the {len(ids)} shared ones.\n{summarise_rows(gone)}"
             )
         if strange or lost:
             remarks.append(f"{other.name}: {lost:,} clips and {len(strange)} labels that another has not are left out.")
@@ -207,7 +208,7 @@ def _require_alike(first: Source, other: Source) -> None:
     moved = ids[first.folds != other.folds].tolist()
     if moved:
         raise RunError(
-            f"{other.where}: has {len(moved)} clips in other folds than {first.where}: what it learnt from differs, too. "
+            f"{other.where}: has {len(moved)} clips in other folds than {first.where}: what it learnt from differs. "
             f"Train both with the same folds.\n{summarise_rows(moved)}"
         )
 
@@ -227,15 +228,13 @@ def pool_seeds(sources: Sequence[Source]) -> list[Contender]:
             own.append(source)
     if len(pools) < 2:
         raise ConfigError(
-            f"compare: {len(sources)} runs of one recipe, which differ in nothing but the seed. Give another to hold them "
-            "against."
+            f"compare: {len(sources)} runs of one recipe, which differ in nothing but the seed. Give another to "
+            "hold them against."
         )
     names = [_name(own) for own in pools]
     if len(set(names)) < len(names):
         names = [own[0].where for own in pools]
-    return [
-        Contender(name, tuple(each.scores for each in own)) for name, own in zip(names, pools, strict=True)
-    ]
+    return [Contender(name, tuple(each.scores for each in own)) for name, own in zip(names, pools, strict=True)]
 
 
 def _name(pool: Sequence[Source]) -> str:

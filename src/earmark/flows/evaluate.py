@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from earmark.data.leakage import hash_contents
 from earmark.data.lock import Lock, add_look, count_look, read_lock, verify
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest, table_of
+from earmark.data.readers.problems import RowProblem
 from earmark.data.score_table import read_scores
 from earmark.data.seen import seen
 from earmark.errors import ConfigError, EarmarkError, ManifestError, summarise_rows
@@ -238,12 +240,15 @@ def brought_together(
 
 def read_labels(data: Path, encoding: str | None, reading: Mapping[str, Any]) -> Manifest:
     """Labelled clips whose sounds need not be there, unless a lock says what they were."""
-    problems = []
-    manifest = read_manifest(data, **reading, problems=problems)
-    if not problems:
-        return manifest
     table = table_of(data, encoding)
-    return read_manifest(data, **reading, look_for_files=table is None or read_lock(table) is not None)
+    if table is None or read_lock(table):
+        return read_manifest(data, **reading)
+    problems: list[RowProblem] = []
+    with suppress(ManifestError):  # what is wrong but for the files is raised below
+        manifest = read_manifest(data, **reading, problems=problems)
+        if not problems:
+            return manifest
+    return read_manifest(data, **reading, look_for_files=False)
 
 
 def choose_clips(

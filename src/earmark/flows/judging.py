@@ -191,7 +191,9 @@ def judge(
     names = ALL_METRICS if said.multi_label else SINGLE_METRICS
     remarks = list(remarks)
     if said.no_chances:
-        remarks.append(f"The scores are no chances ({said.no_chances}): their order is judged, thresholds and calibration not.")
+        remarks.append(
+            f"The scores are no chances ({said.no_chances}): their order is judged, thresholds and calibration not."
+        )
     card = make_scorecard(
         targets,
         {said.name: said.scores},

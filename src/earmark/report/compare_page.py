@@ -45,16 +45,20 @@ def write_compare_page(contest: Contest, manifest: Manifest, best: Sequence[Cont
     templates.filters["number"] = number
     bounds = [bound for entry in contest.entries for each in entry.metrics.values() for bound in (each.low, each.high)]
     metric = contest.metric
+    differing = [part for part in contest.classes if part.difference.low != part.difference.high]
+    shown = shown_classes(differing)
     text = templates.get_template("compare.html").render(
         contest=contest,
         metric=metric,
         titles=TITLES,
         roles={entry.name: "baseline" if place else "network" for place, entry in enumerate(contest.entries)},
         verdict=contest.pairs[0].sentence,
-        notes=contest.notes()[1 + len(contest.pairs) :],
+        warnings=[*contest.seed_notes(), *contest.remarks],
         score_axis=axis(bounds),
         pair_axis=zero_axis([pair.first.interval for pair in contest.pairs]),
-        classes=shown_classes(contest.classes),
+        classes=shown,
+        n_alike=len(contest.classes) - len(differing),
+        n_hidden=len(differing) - len(shown),
         class_axis=zero_axis([part.difference for part in contest.classes]),
         fold_axis=zero_axis([part.difference for part in contest.folds]),
         wins=list(_heard(contest.wins, contest, manifest, scores, 0)),
@@ -72,7 +76,7 @@ def zero_axis(intervals: Sequence) -> Axis:
 
 
 def shown_classes(classes: Sequence[Part]) -> list[Part]:
-    """The classes that differ most, the losses first; all where they are few."""
+    """The parts that differ most, the losses first; all where they are few."""
     if len(classes) <= MOST_CLASSES:
         return list(classes)
     return [*classes[: MOST_CLASSES // 2], *classes[-MOST_CLASSES // 2 :]]
@@ -91,7 +95,9 @@ def _heard(
         known = weights[row] > 0
         given = known & (targets[row] > 0)
         first = [np.argsort(-np.where(known, each[row], -np.inf), kind="stable")[:N_TAGS] for each in scores]
-        shown = sorted({*np.flatnonzero(given).tolist(), *first[0].tolist(), *first[1].tolist()}, key=lambda c: not given[c])
+        shown = sorted(
+            {*np.flatnonzero(given).tolist(), *first[0].tolist(), *first[1].tolist()}, key=lambda c: not given[c]
+        )
         clip = manifest.select(np.array([row])).clips()[0]
         labels = manifest.vocabulary
         yield Disagreement(
