@@ -91,17 +91,48 @@ def slow_accuracy(targets, scores, weights):
     return right / total if total else float("nan")
 
 
+def slow_balanced_accuracy(targets, scores, weights):
+    right, total = [0.0] * targets.shape[1], [0.0] * targets.shape[1]
+    for row in zip(targets, scores, weights, strict=True):
+        items = [item for item in zip(*row, strict=True) if item[2] > 0]
+        labels = [s for t, s, _ in items if t]
+        for number, (target, _, weight) in enumerate(zip(*row, strict=True)):
+            if target and weight > 0:
+                total[number] += weight
+                right[number] += weight * all(max(labels) > s for t, s, _ in items if not t)
+    values = [good / all_ for good, all_ in zip(right, total, strict=True) if all_]
+    return sum(values) / len(values) if values else float("nan")
+
+
+def slow_map_at_3(targets, scores, weights):
+    value = total = 0.0
+    for row in zip(targets, scores, weights, strict=True):
+        items = [item for item in zip(*row, strict=True) if item[2] > 0]
+        labels = [(s, w) for t, s, w in items if t]
+        precision = 0.0
+        for own, _ in labels:
+            rank = sum(s >= own for _, s, _ in items)
+            precision += sum(s >= own for s, _ in labels) / rank if rank <= 3 else 0.0
+        if labels:
+            weight = max(w for _, w in labels)
+            value += weight * precision / min(len(labels), 3)
+            total += weight
+    return value / total if total else float("nan")
+
+
 SLOW = {
     "accuracy": slow_accuracy,
+    "balanced_accuracy": slow_balanced_accuracy,
     "lwlrap": slow_lwlrap,
     "map_macro": slow_macro("ap"),
     "map_micro": slow_micro,
+    "map_at_3": slow_map_at_3,
     "roc_auc": slow_macro("auc"),
 }
 
 
 def test_every_metric_has_a_slow_reference_and_a_title():
-    assert set(SLOW) == set(METRICS) == set(TITLES)
+    assert set(SLOW) == set(METRICS) <= set(TITLES)
     assert set(PER_FOLD) < set(METRICS)
 
 

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from earmark.evaluation import paired_difference
 from earmark.evaluation.bootstrap import Interval, draw, interval, resampled_values
-from earmark.evaluation.compare import Comparison, holm
+from earmark.evaluation.compare import Comparison
 
 
 def two_models(n_clips=300, gain=0.3, seed=0):
@@ -101,17 +101,3 @@ def test_a_p_value_is_that_of_the_normal_distribution_and_none_where_there_is_no
         assert found == pytest.approx(2 * norm.sf(abs(value) / error))
     for value, error, expected in ((0.1, 0.0, 0.0), (0.0, 0.0, 1.0), (np.nan, np.nan, 1.0)):
         assert Comparison("a", "b", "accuracy", Interval(value, 0, 0, 40, False, 0, error)).p_value == expected
-
-
-def test_the_correction_for_many_comparisons_rejects_what_holms_steps_reject():
-    generator = np.random.default_rng(0)
-    for _ in range(50):
-        found = dict(enumerate(generator.random(6) ** 4))
-        rejected = set()
-        for rank, name in enumerate(sorted(found, key=found.get)):  # the smallest against a sixth of 5 %, and so on
-            if found[name] > 0.05 / (6 - rank):
-                break
-            rejected.add(name)
-        assert {name for name, p in holm(found).items() if p <= 0.05} == rejected
-    assert holm({}) == {}
-    assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}

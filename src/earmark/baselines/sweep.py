@@ -116,7 +116,8 @@ class Sweep:
     @cached_property
     def p_values(self) -> dict[str, float]:
         """Trial → p value of its comparison, corrected for their number after Holm."""
-        return holm({each.b if self.is_search else each.a: each.p_value for each in self.comparisons})
+        names = [each.b if self.is_search else each.a for each in self.comparisons]
+        return dict(zip(names, holm([each.p_value for each in self.comparisons]).tolist(), strict=True))
 
     def is_level(self, name: str) -> bool:
         """Whether a trial cannot be told apart from the reference."""

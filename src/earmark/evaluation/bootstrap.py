@@ -15,7 +15,17 @@ import numpy as np
 from scipy import sparse
 
 from earmark.errors import EarmarkError
-from earmark.evaluation.metrics import METRICS, PER_FOLD, accuracy_parts, check, lwlrap_parts, nanmean
+from earmark.evaluation.metrics import (
+    METRICS,
+    PER_FOLD,
+    accuracy_parts,
+    check,
+    lwlrap_class_parts,
+    lwlrap_parts,
+    map_at_3_parts,
+    nanmean,
+    recall_parts,
+)
 from earmark.lookup import lookup
 
 FEW_GROUPS = 20  # below this a "95 %" interval covers much less (82 % with 5 groups)
@@ -163,6 +173,27 @@ def interval(
     return summarise(value, values, n_nan, resamples.n_groups, least=0.0)
 
 
+def class_intervals(
+    metric: str, targets: np.ndarray, scores: np.ndarray, resamples: Resamples, weights: np.ndarray | None = None
+) -> list[Interval]:
+    """Of each class what a metric of CLASS_PARTS is the mean of, with its interval; nan without clips.
+
+    Args:
+        metric: "accuracy" (of which a class has its recall) or "lwlrap".
+        targets, scores, resamples, weights: as in `resampled_values`.
+    """
+    numerator, denominator = (each.T for each in CLASS_PARTS[metric](targets, scores, weights))
+    with np.errstate(invalid="ignore"):
+        whole = numerator.sum(axis=1) / denominator.sum(axis=1)
+        drawn = [(numerator @ counts) / (denominator @ counts) for counts in resamples.counts()]
+    values = np.concatenate(drawn, axis=1) if drawn else np.empty((len(whole), 0))
+    found = []
+    for number, value in enumerate(whole.tolist()):
+        n_groups = len(np.unique(resamples.group_index[denominator[number] > 0]))
+        found.append(summarise(value, values[number], int(np.isnan(values[number]).sum()), n_groups, least=0.0))
+    return found
+
+
 def summarise(value: float, values: np.ndarray, n_nan: int, n_groups: int, least: float) -> Interval:
     """Percentile interval of resampled values, moved so that their mean stands on the value.
 
@@ -245,6 +276,19 @@ def _prepare_ratio(parts, targets, scores, weights, members) -> Resampled:
     return compute
 
 
+def _prepare_class_ratio(parts, targets, scores, weights, members) -> Resampled:
+    """A mean over classes of one sum over clips divided by another."""
+    del members  # pooled over folds
+    numerator, denominator = (each.T for each in parts(targets, scores, weights))
+
+    def compute(counts: np.ndarray) -> tuple[np.ndarray, int]:
+        with np.errstate(invalid="ignore"):
+            values = (numerator @ counts) / (denominator @ counts)
+        return nanmean(values), int(np.isnan(values).sum())
+
+    return compute
+
+
 def _prepare_macro(area, targets, scores, weights, members) -> Resampled:
     """A mean over classes of areas under each class's own ranking of the clips of a fold."""
     n_clips, n_classes = targets.shape
@@ -293,9 +337,12 @@ def _prepare_any(metric, targets, scores, weights, members) -> Resampled:
     return compute
 
 
+CLASS_PARTS = {"accuracy": recall_parts, "lwlrap": lwlrap_class_parts}
 _FAST = {
     "accuracy": partial(_prepare_ratio, accuracy_parts),
+    "balanced_accuracy": partial(_prepare_class_ratio, recall_parts),
     "lwlrap": partial(_prepare_ratio, lwlrap_parts),
+    "map_at_3": partial(_prepare_ratio, map_at_3_parts),
     "map_macro": partial(_prepare_macro, _Ranking.average_precision),
     "map_micro": partial(_prepare_micro, _Ranking.average_precision),
     "roc_auc": partial(_prepare_macro, _Ranking.roc_auc),

@@ -5,29 +5,43 @@ scores: (clips, classes), higher = more likely; only their order counts.
 weights: (clips, classes), 0 = unknown: that label of that clip does not count, neither as found nor as false, and
 takes no place in a ranking (`Manifest.label_weights`); a row of n = the clip n times. How much a clip weighs in
 training is no matter here: every clip that is scored counts once.
-Every metric is in [0, 1], 1 is perfect, nan = there is nothing to score. Ties never help.
+Every metric of METRICS is in [0, 1], 1 is perfect, nan = there is nothing to score. Ties never help.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 from earmark.errors import EarmarkError
 
 METRICS = {
     "accuracy": "earmark.evaluation.metrics:accuracy",
+    "balanced_accuracy": "earmark.evaluation.metrics:balanced_accuracy",
     "lwlrap": "earmark.evaluation.metrics:lwlrap",
     "map_macro": "earmark.evaluation.metrics:map_macro",
     "map_micro": "earmark.evaluation.metrics:map_micro",
+    "map_at_3": "earmark.evaluation.metrics:map_at_3",
     "roc_auc": "earmark.evaluation.metrics:roc_auc",
 }
-TITLES = {
+TITLES = {  # also of what is no METRIC: it has no end, or its numbers count and not only their order
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "lwlrap": "lwlrap",
     "map_macro": "mAP",
     "map_micro": "mAP (micro)",
+    "map_at_3": "MAP@3",
     "roc_auc": "ROC-AUC",
+    "d_prime": "d'",
+    "ece": "calibration error",
+    "f1_macro": "F1 (macro)",
+    "f1_micro": "F1 (micro)",
+    "precision_macro": "precision (macro)",
+    "precision_micro": "precision (micro)",
+    "recall_macro": "recall (macro)",
+    "recall_micro": "recall (micro)",
 }
+N_BINS = 15  # of the scores, when they are held against how often they come true
 # These compare scores of different clips, so the folds, scored by different networks, must not be pooled.
 PER_FOLD = ("map_macro", "map_micro", "roc_auc")
 
@@ -58,6 +72,14 @@ def lwlrap_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarra
     """(classes,) mean precision at the label's rank in the clips that have it; nan where none has."""
     precision, weight = label_precision(targets, scores, weights)
     return _divide((precision * weight).sum(axis=0), weight.sum(axis=0))
+
+
+def lwlrap_class_parts(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The precision at each label's rank times its weight, and its weight, each (clips, classes)."""
+    precision, weight = label_precision(targets, scores, weights)
+    return precision * weight, weight
 
 
 def average_precision_per_class(
@@ -123,11 +145,119 @@ def accuracy_parts(
     return weight * _is_right(targets, scores, weights), weight
 
 
+def balanced_accuracy(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean of the classes' shares of right clips, over the classes that have clips: rare ones count as much.
+
+    >>> balanced_accuracy(np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]]))
+    0.5
+    """
+    return float(nanmean(recall_per_class(targets, scores, weights)))
+
+
+def map_at_3(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean over clips of the average precision of their first three labels; clips without labels do not count.
+
+    >>> map_at_3(np.array([[0, 1, 0, 0]]), np.array([[0.9, 0.8, 0.1, 0.2]]))
+    0.5
+
+    Source: FSDKaggle2018 task, where each clip has one label: 1, 1/2 or 1/3 for its rank; of several labels the usual
+    average precision at 3, over at most three of them.
+    """
+    return ratio(*map_at_3_parts(targets, scores, weights))
+
+
+def map_at_3_parts(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per clip, its average precision times its weight, and its weight, each (clips,)."""
+    targets, scores, weights = check(targets, scores, weights)
+    known = (weights > 0).astype(np.float64)
+    given = targets * known
+    found, rank = _at_least(given.T, scores.T).T, _at_least(known.T, scores.T).T
+    precision = _divide(found, rank, 0.0) * given * (rank <= 3)
+    weight = (targets * weights).max(axis=1, initial=0.0)
+    return weight * _divide(precision.sum(axis=1), np.minimum(given.sum(axis=1), 3), 0.0), weight
+
+
+def d_prime(auc: float | np.ndarray) -> float | np.ndarray:
+    """How many standard deviations apart two normal score distributions of this ROC-AUC stand; infinite at 1.
+
+    >>> round(float(d_prime(0.965)), 2)
+    2.56
+
+    Source: Gemmeke et al. 2017 (AudioSet); Hershey et al. 2017.
+    """
+    return np.sqrt(2.0) * ndtri(auc)
+
+
+def expected_calibration_error(
+    targets: np.ndarray,
+    scores: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    multi_label: bool = True,
+    n_bins: int = N_BINS,
+) -> float:
+    """How far scores are from how often they come true, 0 to 1, 0 is best: the mean over equal bins by their weight.
+
+    Args:
+        multi_label: whether each score is a chance by itself; if not, the highest of a clip is held against its being
+            right.
+        n_bins: of equal width.
+
+    >>> expected_calibration_error(np.array([[1, 0], [0, 1]]), np.array([[0.75, 0.25], [0.75, 0.25]]))
+    0.25
+
+    Source: Guo et al. 2017.
+    """
+    outcomes, chances, weight, _ = chances_of(targets, scores, weights, multi_label)
+    gaps = np.bincount(bin_of(chances, n_bins), weights=weight * (chances - outcomes), minlength=n_bins)
+    return ratio(np.abs(gaps), weight)
+
+
+def chances_of(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None, multi_label: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What was said to be how likely, and what came true: outcomes (0 or 1), scores, weights and clips, each (items,).
+
+    Items are the known pairs of clip and label, or where one label holds the clips that have one.
+
+    Raises:
+        EarmarkError: scores are not chances.
+    """
+    targets, scores, weights = check(targets, scores, weights)
+    if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
+        raise EarmarkError(
+            f"calibration: scores from {scores.min():.3g} to {scores.max():.3g} are no chances (expected 0 to 1). "
+            "Leave calibration out, or bring probabilities."
+        )
+    if multi_label:
+        clips, labels = np.nonzero(weights > 0)
+        return targets[clips, labels], scores[clips, labels], weights[clips, labels], clips
+    right, weight = accuracy_parts(targets, scores, weights)
+    clips = np.flatnonzero(weight > 0)
+    best = np.where(weights > 0, scores, 0.0).max(axis=1, initial=0.0)
+    return (right[clips] > 0).astype(np.float64), best[clips], weight[clips], clips
+
+
+def bin_of(chances: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
+    """The number of the bin of each, of `n_bins` equal ones from 0 to 1; the last holds 1 too."""
+    return np.minimum((chances * n_bins).astype(np.int64), n_bins - 1)
+
+
 def recall_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(classes,) share of the class's clips that are right, as `accuracy` counts it."""
+    right, given = recall_parts(targets, scores, weights)
+    return _divide(right.sum(axis=0), given.sum(axis=0))
+
+
+def recall_parts(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The weight of each label of each clip if that is right (else 0), and its weight, each (clips, classes)."""
     targets, scores, weights = check(targets, scores, weights)
-    right = _is_right(targets, scores, weights)[:, None]
-    return _divide((targets * weights * right).sum(axis=0), (targets * weights).sum(axis=0))
+    given = targets * weights
+    return given * _is_right(targets, scores, weights)[:, None], given
 
 
 def precision_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
