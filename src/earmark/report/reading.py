@@ -20,6 +20,7 @@ from earmark.evaluation import Scorecard
 from earmark.predictions import Predictions
 from earmark.run import FoldFolder, Run
 
+COMMAND = "command "  # how the line of environment.txt begins that says it
 Histories = dict[str, dict[str, list[dict[str, Any]]]]
 
 
@@ -30,7 +31,8 @@ class RunContents:
     models: the one that the report is about first, the baseline last.
     manifest: the clips that every model scored.
     scores: model → (clips, classes) out-of-fold scores, rows and columns as in the manifest.
-    seconds: how long the scored sound is.
+    lengths: (clips,) of each, in seconds.
+    places: model → (its run, its name there).
     histories: model → fold → its epochs.
     failures: rows of failures.csv. looks: a sentence on each look at a locked test split.
     config: settings as nested text, empty where there is no config.yaml; config_text the file itself.
@@ -41,7 +43,8 @@ class RunContents:
     scorecard: Scorecard
     manifest: Manifest
     scores: dict[str, np.ndarray]
-    seconds: float
+    lengths: np.ndarray
+    places: dict[str, tuple[Run, str]]
     histories: Histories
     failures: list[dict[str, str]]
     looks: list[str]
@@ -53,6 +56,18 @@ class RunContents:
     def main(self) -> str:
         """The model that the report is about: the network, or the only one there is."""
         return self.models[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long the scored sound is."""
+        return float(self.lengths.sum())
+
+    @property
+    def command(self) -> str:
+        """What was typed to make the run; empty where it is not known."""
+        lines = [line for line in self.environment.splitlines() if line.startswith(COMMAND)]
+        _, _, words = lines[0].removeprefix(COMMAND).partition(" ") if lines else ("", "", "")
+        return f"earmark {words}" if words else ""
 
     @property
     def baseline(self) -> str | None:
@@ -92,7 +107,8 @@ def read_run(folder: Path) -> RunContents:
             model: table.scores[:, [table.labels.index(label) for label in manifest.vocabulary]]
             for model, table in tables.items()
         },
-        seconds=float(np.sum(tables[models[0]].ends - tables[models[0]].starts)),
+        lengths=tables[models[0]].ends - tables[models[0]].starts,
+        places={model: (run, model) for model in models},
         histories=_histories(run, models),
         failures=_rows(run.failures),
         looks=looks_text(run),
