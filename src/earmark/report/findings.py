@@ -14,20 +14,28 @@ from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.report.figures import Curves, Matrix, co_errors, confusion, matrix_figure
 from earmark.report.mistakes import Suspect, suspects
 from earmark.report.reading import RunContents
-from earmark.report.score_figures import Reliability, answers, precision_recall_figures, reliability, reliability_figure
+from earmark.report.score_figures import (
+    Reliability,
+    answers,
+    precision_recall_figures,
+    read_calibration,
+    reliability,
+    reliability_figure,
+)
 from earmark.report.slices import Slice, slices
 from earmark.tagger.tagger import load_tagger
 
 PER_CLASS = {True: "lwlrap", False: "recall"}  # by multi_label
 N_SUSPECTS = 10
+CALIBRATION = "calibration.json"  # in a run's folder: how its scores were calibrated, if they were
 
 
 @dataclass(frozen=True)
 class Findings:
     """The numbers behind a run's report, each computed when it is asked for.
 
-    thresholds: (classes,) of the tagger for use, at clip level, in the order of the vocabulary; None = not known, and
-        the best ones by F1 stand in.
+    thresholds: (classes,) of the tagger for use, at clip level, in the order of the vocabulary, infinite for what is
+        never named; None = not known, and the best one by F1 stands in.
     """
 
     contents: RunContents
@@ -117,8 +125,17 @@ class Findings:
         """Expected calibration error of the report's model."""
         return self._reliability(self.contents.main).error
 
+    @cached_property
+    def calibration(self) -> dict[str, Reliability]:
+        """The clip scores of the report's model before calibration and after; empty where there is none."""
+        run, _ = self.contents.places[self.contents.main]
+        return read_calibration(run.folder / CALIBRATION)
+
     def reliability(self) -> Curves:
-        """How often what was scored so was right, of the report's model and the baseline."""
+        """How often what was scored so was right: of the report's model and the baseline, or before calibration and
+        after."""
+        if self.calibration:
+            return reliability_figure(self.calibration, self.multi_label)
         models = {"baseline": self.contents.baseline, "network": self.contents.main}
         found = {role: self._reliability(model) for role, model in models.items() if model is not None}
         return reliability_figure(found, self.multi_label)
@@ -163,4 +180,4 @@ def thresholds(contents: RunContents) -> list[float] | None:
         return None
     known = load_tagger(run.tagger).metadata
     of = dict(zip(known.labels, known.thresholds["clip"], strict=True))
-    return [of[label] for label in contents.manifest.vocabulary]
+    return [np.inf if of[label] is None else of[label] for label in contents.manifest.vocabulary]

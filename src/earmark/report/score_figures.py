@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,13 +20,13 @@ MAX_POINTS = 80  # of a curve: more cannot be seen
 class Reliability:
     """How often what was scored so was right.
 
-    scores, rights, counts: of each bin that holds anything: mean score, share that was right, how many.
+    scores, rights, shares: of each bin that holds anything: mean score, share that was right, share of all answers.
     error: expected calibration error, the mean distance of score and share, weighted by how many.
     """
 
     scores: np.ndarray
     rights: np.ndarray
-    counts: np.ndarray
+    shares: np.ndarray
     error: float
 
 
@@ -46,7 +48,25 @@ def reliability(scores: np.ndarray, right: np.ndarray, n_bins: int = N_BINS) -> 
     sums = (np.bincount(numbers, values, n_bins)[some] for values in (scores, right))
     means, rights = (values / counts[some] for values in sums)
     error = float(np.abs(means - rights) @ counts[some] / max(1, counts.sum()))
-    return Reliability(means, rights, counts[some], round(error, 12))
+    return Reliability(means, rights, counts[some] / max(1, counts.sum()), round(error, 12))
+
+
+def read_calibration(path: Path) -> dict[str, Reliability]:
+    """Reliability of clip scores before calibration and, measured out of fold, after it; empty where it is not told."""
+    if not path.exists():
+        return {}
+    level = json.loads(path.read_text(encoding="utf-8"))["levels"]["clip"]
+    named = {"before": ("reliability_before", "ece_before"), "network": ("reliability", "ece")}
+    return {
+        role: Reliability(
+            np.array(level[bins]["score"]),
+            np.array(level[bins]["observed"]),
+            np.array(level[bins]["weight"]),
+            level[error]["value"],
+        )
+        for role, (bins, error) in named.items()
+        if level.get(error)
+    }
 
 
 def answers(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, multi_label: bool):
@@ -71,8 +91,8 @@ def reliability_figure(found: Mapping[str, Reliability], multi_label: bool) -> C
         points = list(zip(each.scores.tolist(), each.rights.tolist(), strict=True))
         lines.append((role, f"expected calibration error {each.error:.3f}", line(square, square, points)))
         dots += [
-            (square.at(score), square.at(right), f"score {score:.2f}: right in {right:.2f} of {n:,}")
-            for (score, right), n in zip(points, each.counts.tolist(), strict=True)
+            (square.at(score), square.at(right), f"score {score:.2f}: right in {right:.2f}, {share:.0%} of all")
+            for (score, right), share in zip(points, each.shares.tolist(), strict=True)
             if role == "network"
         ]
     title = "Share of clips that have the label" if multi_label else "Share of clips that were right"
