@@ -14,7 +14,7 @@ N_ROWS = 160
 RANGE_DB = 75.0
 FAINT_DB = -40.0  # the peak of a sound near -95 dB below full scale: fainter ones stay dark, silence is black
 WINDOW_SECONDS = 0.046
-LIGHT, LIGHT_OPACITY = (94, 234, 212), 0.62  # of a highlight: a green that the map of colours does not have
+LIGHT, LIGHT_OPACITY = (94, 234, 212), 0.8  # of a highlight: a green that the map of colours does not have
 
 # Every 16th colour of matplotlib's magma (perceptually uniform, also in greyscale), and its last.
 MAGMA = (

@@ -27,6 +27,7 @@ LONGEST_NAME = 32
 PAPER, INK, MUTED, TRACK = "#fcfcfa", "#1d2026", "#5d626c", "#ecece7"  # of report.css
 COLOURS = {"main": "#1763a6", "baseline": "#8b8f97"}
 PLAIN = "DejaVu Sans"  # comes with matplotlib
+REGULAR = 400  # the weight of fonts for running text
 UNFIT = ("Emoji", "Last Resort")  # pictures in colour, which cannot be drawn; boxes that stand for every letter
 
 
@@ -51,7 +52,7 @@ def draw_summary(findings: Findings, verdict: str, out: Path) -> None:
         figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained", facecolor=PAPER)
         figure.get_layout_engine().set(rect=(0.02, 0.02, 0.96, (height - above) / height - 0.02))
         for text, down, size, how in (
-            (_plain(names[contents.name]), 0.25, 20, {"weight": "bold"}),
+            (_plain(names[contents.name]), 0.25, 20, {} if families[1:] else {"weight": "bold"}),
             (wrapped, 0.72, 10.5, {"linespacing": 1.35}),
             (scores, above - 0.2, 8, {"color": MUTED, "linespacing": 1.35, "va": "bottom"}),
         ):
@@ -109,13 +110,15 @@ def fonts_for(text: str) -> list[str]:
     wanted, families = _missing(text, [PLAIN]), []
     if not wanted:
         return families
-    for entry in sorted(font_manager.fontManager.ttflist, key=lambda each: (each.name, each.fname)):
-        is_plain = entry.style == "normal" and entry.weight in (400, "normal", "regular")
-        if not is_plain or any(word in entry.name for word in UNFIT):
-            continue
-        found = wanted & _letters(entry.fname)
+    files = {
+        entry.name: entry.fname
+        for entry in font_manager.fontManager.ttflist
+        if entry.weight == REGULAR and entry.style == "normal" and not any(word in entry.name for word in UNFIT)
+    }
+    for name, file in sorted(files.items()):
+        found = wanted & _letters(file)
         if found:
-            families.append(entry.name)
+            families.append(name)
             wanted -= found
         if not wanted:
             break
@@ -126,8 +129,13 @@ def _missing(text: str, families: list[str]) -> set[str]:
     """The visible letters of `text` that none of the families has."""
     wanted = {sign for sign in text if not sign.isspace() and sign.isprintable()}
     for family in families:
-        wanted -= _letters(font_manager.findfont(FontProperties(family=[family]))) if wanted else set()
+        wanted -= _letters(_file(family)) if wanted else set()
     return wanted
+
+
+def _file(family: str) -> str:
+    """What matplotlib draws a family with."""
+    return font_manager.findfont(FontProperties(family=[family]))
 
 
 @cache
