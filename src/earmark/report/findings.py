@@ -136,8 +136,8 @@ class Findings:
         after."""
         if self.calibration:
             return reliability_figure(self.calibration, self.multi_label)
-        models = {"baseline": self.contents.baseline, "network": self.contents.main}
-        found = {role: self._reliability(model) for role, model in models.items() if model is not None}
+        models = {self.contents.baseline: "baseline", self.contents.main: "network"}  # a baseline alone is the latter
+        found = {role: self._reliability(model) for model, role in models.items() if model is not None}
         return reliability_figure(found, self.multi_label)
 
     def _reliability(self, model: str) -> Reliability:

@@ -38,12 +38,12 @@ def write_report(
     light: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write a report on a finished run: self-contained, no network, below 25 MB; and beside it summary.png.
+    """Write a report on a finished run: self-contained, no network, below 25 MB; and beside it a picture, summary.png.
 
     Args:
         runs: the folder of `earmark train`, or several of the same clips: the report is about the first, with the
             models of the others beside its own.
-        out: the page; by default report.html in the first folder.
+        out: the page, its picture by the same name; by default report.html and summary.png in the first folder.
         light: pictures of sounds, but no players.
         progress: called with (done, total) for each clip whose sound goes in.
 
@@ -82,9 +82,10 @@ def write_report(
         sound_style=page.STYLE,
         sound_script=page.SCRIPT,
     )
-    path = Run(folders[0]).report if out is None else Path(out)
+    run = Run(folders[0])
+    path, picture = (Path(out), Path(out).with_suffix(".png")) if out else (run.report, run.summary)
     write_text(path, text)
-    draw_summary(findings, verdict(contents), path.with_name("summary.png" if out is None else f"{path.stem}.png"))
+    draw_summary(findings, verdict(contents), picture)
     return path
 
 
@@ -172,9 +173,9 @@ def _roles(contents: RunContents) -> dict[str, str]:
     """The css class of each model, which gives it its colour."""
     others = [model for model in contents.models if model not in (contents.main, contents.baseline)]
     roles = {model: f"other{min(number, N_ROLES)}" for number, model in enumerate(others, start=1)}
-    roles[contents.main] = "network"
     if contents.baseline:
         roles[contents.baseline] = "baseline"
+    roles[contents.main] = "network"
     return {model: roles[model] for model in contents.models}
 
 
