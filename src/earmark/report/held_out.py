@@ -13,7 +13,7 @@ from earmark.report.occlusion import Listening, listen
 from earmark.run import Run
 from earmark.tagger.tagger import Clip, Tagger, load_tagger
 
-LISTENING_SECONDS = 12.0  # of the processor, for all clips of a report together; the first is always asked
+LISTENING_SECONDS = 8.0  # of the processor, for all clips of a report together; the first is always asked
 
 
 class HeldOut:
