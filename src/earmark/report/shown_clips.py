@@ -127,10 +127,21 @@ def listening_text(label: str, found: Listening) -> str:
     start, end, low, high = found.strongest
     if found.influence.max() < AUDIBLE_FALL:
         return f"No single patch decides on {label}: the score of {found.score:.2f} stays without any one of them."
+    before, after = told_apart(found.score, found.without)
     return (
         f"Strongest for {label}: {start:.1f} to {end:.1f} s, {_kilohertz(low)} to {_kilohertz(high)} kHz. "
-        f"Turned down, its score goes from {found.score:.2f} to {found.without:.2f}."
+        f"Turned down, its score goes from {before} to {after}."
     )
+
+
+def told_apart(first: float, second: float) -> tuple[str, str]:
+    """Two scores with as many digits as tell them apart, two to four.
+
+    >>> told_apart(0.93, 0.41), told_apart(0.9991, 0.9985)
+    (('0.93', '0.41'), ('0.9991', '0.9985'))
+    """
+    texts = [(f"{first:.{digits}f}", f"{second:.{digits}f}") for digits in (2, 3, 4)]
+    return next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
 
 
 def _kilohertz(frequency_hz: float) -> str:
