@@ -140,6 +140,11 @@ class Run:
         return self.folder / "report.html"
 
     @property
+    def summary(self) -> Path:
+        """The run in one picture."""
+        return self.folder / "summary.png"
+
+    @property
     def tagger(self) -> Path:
         return self.folder / f"{self.name}{TAGGER_SUFFIX}"
 

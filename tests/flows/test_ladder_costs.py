@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from earmark import audio
 from earmark.baselines.ladder import Cost
-from earmark.flows.ladder_costs import PASSES, Estimate, joined_cost, measure_speed, within
+from earmark.flows.ladder_costs import Estimate, joined_cost, within
+from earmark.tagger.speed import PASSES, measure_speed
 from earmark.tagger.tagger import Clip
 
 ESTIMATES = {

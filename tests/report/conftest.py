@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from earmark import audio
 from earmark.data.manifest import Manifest
 from earmark.evaluation import make_scorecard
 from earmark.predictions import Predictions
 from earmark.run import Run, write_text
+from earmark.tagger.metadata import METADATA_KEY, TaggerMetadata
 
 SAMPLE_RATE = 16_000
 LABELS = ("dog bark", "rain", '<b>bold</b> & "quoted"', "نباح", "鸟 🐦", "engine")
@@ -46,6 +49,35 @@ def labels() -> tuple[str, ...]:
 def sound_of() -> Callable[..., np.ndarray]:
     """`sound_of(label number, take)`: the waveform in that file."""
     return tones
+
+
+@pytest.fixture
+def write_tagger() -> Callable[..., None]:
+    """`write_tagger(path, metadata, matrix=zeros)`: the smallest graph that is a tagger, one matrix and a sigmoid."""
+
+    def write(path: Path, metadata: TaggerMetadata, matrix: np.ndarray | None = None) -> None:
+        n_samples, n_classes = metadata.window_samples, len(metadata.labels)
+        matrix = np.zeros((n_samples, n_classes)) if matrix is None else matrix
+        batch = {name: [None, size] for name, size in (("waveform", n_samples), ("scores", n_classes))}
+        graph = helper.make_graph(
+            [
+                helper.make_node("MatMul", ["waveform", "matrix"], ["embedding"]),
+                helper.make_node("Sigmoid", ["embedding"], ["scores"]),
+            ],
+            "tagger",
+            [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, batch["waveform"])],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, batch["scores"])
+                for name in ("scores", "embedding")
+            ],
+            [numpy_helper.from_array(matrix.astype(np.float32), "matrix")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, path)
+
+    return write
 
 
 @pytest.fixture
@@ -106,7 +138,7 @@ def write_run(run: Run, manifest: Manifest, multi_label: bool, models: tuple[str
     write_text(
         run.config, "data:\n  path: sounds\n  allow_leak: false\nmodel: se_cnn\nship: refit\nseed: 0\n"
     )
-    write_text(run.environment, "python 3.11\ncommand earmark train sounds --out 'demo <1>'\n")
+    write_text(run.environment, "python 3.11\ncommand /usr/bin/earmark train sounds --out 'demo <1>'\n")
     for fold in range(4):
         rows = [
             {

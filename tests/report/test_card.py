@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from earmark.errors import TaggerFileError
 from earmark.evaluation import Scorecard
 from earmark.report import card_text
 from earmark.run import Run
-from earmark.tagger.metadata import METADATA_KEY, TaggerMetadata
-
-
-def write_tagger(path: Path, metadata: TaggerMetadata) -> None:
-    """The smallest graph that is a tagger: one matrix and a sigmoid."""
-    n_samples, n_classes = metadata.window_samples, len(metadata.labels)
-    batch = {name: [None, size] for name, size in (("waveform", n_samples), ("scores", n_classes))}
-    graph = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["waveform", "matrix"], ["embedding"]),
-            helper.make_node("Sigmoid", ["embedding"], ["scores"]),
-        ],
-        "tagger",
-        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, batch["waveform"])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, batch["scores"])
-            for name in ("scores", "embedding")
-        ],
-        [numpy_helper.from_array(np.zeros((n_samples, n_classes), dtype=np.float32), "matrix")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
-    onnx.save(model, path)
+from earmark.tagger.metadata import TaggerMetadata
 
 
 @pytest.fixture
-def make_card_run(make_run):
+def make_card_run(make_run, write_tagger):
     """`make_card_run(multi_label=False)`: a run with a tagger for use."""
 
     def make(multi_label: bool = False) -> Run:
@@ -117,3 +90,21 @@ def test_the_card_says_how_the_file_was_made(make_card_run, settings, said):
 def test_without_a_tagger_there_is_no_card(make_run):
     with pytest.raises(TaggerFileError, match="demo.tagger.onnx"):
         card_text(Run(make_run()))
+
+
+def test_the_card_says_what_it_fails_at_and_what_it_is_not_for(make_card_run):
+    run = make_card_run()
+    text = card_text(run)
+    failures = text.split("## Known failures")[1].split("## ")[0]
+    scores = Scorecard.load(run.scorecard).models["se_cnn"].per_class
+    weakest = min(scores.values(), key=lambda row: row["recall"])
+    assert f"{weakest['recall']:.2f} of {weakest['n_clips']} clips" in failures
+    assert "fewer than 20 clips, so hardly measured" in failures
+    assert "taken for" in failures
+    assert "expected calibration error" in failures
+    assert "it always names one" in text.split("## Not for")[1].split("## ")[0]
+    assert "counting" in card_text(make_card_run(multi_label=True)).split("## Not for")[1].split("## ")[0]
+
+
+def test_the_card_names_the_command_that_made_it(make_card_run):
+    assert "    earmark train sounds --out 'demo <1>'\n" in card_text(make_card_run()).split("## Made with")[1]

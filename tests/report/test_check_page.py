@@ -12,8 +12,9 @@ import pytest
 from earmark import audio
 from earmark.data import Manifest
 from earmark.data.check import check
-from earmark.report.check_page import HEARD_PER_PROBLEM, TOLD_PER_PROBLEM, histogram, verdict, write_check_page
+from earmark.report.check_page import HEARD_PER_PROBLEM, TOLD_PER_PROBLEM, verdict, write_check_page
 from earmark.report.clip_sound import clip_sound
+from earmark.report.data_figures import histogram
 
 RATE = 16_000
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from earmark.report.figures import axis, confusion, curves, matrix_figure
-from earmark.report.mistakes import worst
+from earmark.report.figures import axis, co_errors, confusion, curves, matrix_figure
+from earmark.report.mistakes import best, suspects, worst
 
 
 @given(st.lists(st.floats(-1e4, 1e4, allow_nan=False), min_size=1), st.booleans())
@@ -33,14 +33,21 @@ def test_single_label_confusion_is_scikit_learns():
     truth = generator.integers(0, 5, 200)
     scores = generator.random((200, 5))
     expected = confusion_matrix(truth, scores.argmax(axis=1), labels=range(5))
-    assert np.array_equal(confusion(np.eye(5)[truth], scores), expected)
+    counts, n_asked = confusion(np.eye(5)[truth], scores)
+    assert np.array_equal(counts, expected)
+    assert np.array_equal(n_asked[:, 0], expected.sum(axis=1))
 
 
-def test_multi_label_confusion_counts_found_labels_and_false_tags():
-    targets = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
-    scores = np.array([[0.9, 0.2, 0.8, 0.1], [0.9, 0.8, 0.7, 0.6], [0.9, 0.9, 0.9, 0.9]])
-    expected = [[2, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert confusion(targets, scores).tolist() == expected
+def test_co_errors_count_absent_labels_that_reach_their_threshold_beside_present_ones():
+    targets = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]])
+    scores = np.array([[0.9, 0.2, 0.8], [0.9, 0.8, 0.3], [0.9, 0.9, 0.9]])
+    counts, n_asked = co_errors(targets, scores, np.ones((3, 3)), np.array([0.5, 0.5, 0.5]))
+    assert counts.tolist() == [[2, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert n_asked.tolist() == [[2, 1, 2], [0, 1, 1], [0, 0, 0]]
+    weights = np.ones((3, 3))
+    weights[0, 2] = 0  # whether that tag is false, nobody knows
+    counts, n_asked = co_errors(targets, scores, weights, np.array([0.5, 0.5, 0.5]))
+    assert (counts[0, 2], n_asked[0, 2], counts[1, 2], n_asked[1, 2]) == (0, 1, 0, 0)
 
 
 def test_a_large_matrix_keeps_the_classes_with_the_most_errors():
@@ -49,9 +56,8 @@ def test_a_large_matrix_keeps_the_classes_with_the_most_errors():
     said = truth.copy()
     said[0:3] = 59
     said[3:5] = 58
-    figure = matrix_figure(
-        np.eye(n_classes)[truth], np.eye(n_classes)[said], [f"c{n}" for n in range(n_classes)]
-    )
+    counts, n_asked = confusion(np.eye(n_classes)[truth], np.eye(n_classes)[said])
+    figure = matrix_figure(counts, n_asked, [f"c{n}" for n in range(n_classes)])
     assert len(figure.labels) == 30
     assert figure.n_left_out == 30
     assert {"c0", "c1", "c58", "c59"} <= set(figure.labels)
@@ -66,12 +72,12 @@ def test_curves_pass_through_their_points_and_skip_what_is_no_number():
         {"epoch": 2, "train_loss": 0.0, "validation_score": 0.6},
     ]
     loss = curves({"0": rows}, {"train_loss": "training"}, "loss")
-    ((kind, fold, points),) = loss.lines
-    assert (kind, fold) == ("training", "0")
+    ((kind, words, points),) = loss.lines
+    assert (kind, words) == ("training", "training, fold 0")
     x = [loss.x.at(1), loss.x.at(3)]
     assert points == f"{x[0]:.2f},0.00 {x[1]:.2f},100.00"
     score = curves({"0": rows}, {"validation_score": "validation"}, "score", dot="validation_score")
-    assert score.dots == ((score.x.at(2), score.y.at(0.8)),)
+    assert score.dots == ((score.x.at(2), score.y.at(0.8), "fold 0: epoch 2, 0.800"),)
 
 
 def test_without_numbers_there_are_no_curves():
@@ -93,3 +99,39 @@ def test_the_worst_multi_label_clips_have_the_largest_loss():
     assert worst(targets, scores, weights, True, 3).tolist() == [1, 0, 2]
     weights[1, 0] = 0  # whether that tag is wrong, nobody knows
     assert worst(targets, scores, weights, True, 3).tolist() == [0, 2, 1]
+
+
+def test_the_best_clips_are_right_and_each_of_another_class():
+    targets = np.eye(3)[[0, 0, 1, 2, 2]]
+    scores = np.array([[0.9, 0.1, 0.0], [0.95, 0.0, 0.0], [0.2, 0.6, 0.2], [0.5, 0.2, 0.3], [0.6, 0.1, 0.3]])
+    assert best(targets, scores, np.ones((5, 3)), False, 9).tolist() == [1, 2]
+    assert best(targets, scores, np.ones((5, 3)), True, 1).tolist() == [1]
+
+
+def test_a_swapped_label_is_suspected_first_and_hard_clips_are_not():
+    generator = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), 20)
+    scores = np.eye(4)[truth] * 0.7 + 0.05 + 0.02 * generator.random((80, 4))
+    scores[5] = [0.3, 0.35, 0.2, 0.15]  # wrong, but nothing like the clips of that class
+    given = truth.copy()
+    given[40] = 3  # a clip of class 2, and one of the clearest
+    scores[40, 2] = 0.9
+    (found,) = suspects(np.eye(4)[given], scores, np.ones((80, 4)), ("a", "b", "c", "d"), False, 10)
+    assert (found.position, found.given[0], found.missing[0]) == (40, "d", "c")
+    assert found.missing[1] == pytest.approx(scores[40, 2])
+    assert found.missing[2] == pytest.approx(scores[given == 2, 2].mean())
+
+
+def test_of_several_labels_those_left_out_and_those_too_many_are_suspected():
+    generator = np.random.default_rng(1)
+    targets = (generator.random((200, 3)) < 0.3).astype(float)
+    scores = 0.1 + 0.8 * targets + 0.05 * generator.normal(size=targets.shape)
+    given = targets.copy()
+    given[3] = 1 - given[3]
+    scores[3] = np.where(targets[3] > 0, 0.99, 0.01)
+    found = suspects(given, scores, np.ones((200, 3)), ("a", "b", "c"), True, 3)
+    assert {each.position for each in found} == {3}
+    assert sum(each.given is None for each in found) == (given[3] == 0).sum()
+    weights = np.ones((200, 3))
+    weights[3] = 0
+    assert all(each.position != 3 for each in suspects(given, scores, weights, ("a", "b", "c"), True, 3))

@@ -69,7 +69,7 @@ def test_the_page_asks_for_nothing_from_outside_and_escapes_names(page):
 
 
 def test_every_rung_has_a_row_and_what_was_dropped_says_why_and_what_it_would_take(ladder, page):
-    table = page[page.index('<table class="rungs">') : page.index("</table>")]
+    table = page[page.index('<table class="rungs sortable">') : page.index("</table>")]
     assert re.findall(r'scope="row" data-value="([^"]*)"', table) == [rung.name for rung in ladder.rungs]
     assert "Left out: the budget of 1.0 min. All folds would take about 2.5 min." in table
     assert table.count("<tr") == 1 + len(ladder.rungs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -17,6 +18,7 @@ from earmark.errors import ManifestError, RunError
 from earmark.evaluation import Scorecard
 from earmark.report import write_report
 from earmark.run import Run, write_text
+from earmark.tagger.metadata import TaggerMetadata
 
 SAMPLE_RATE = 16_000
 VOID = {"meta", "link", "img", "br", "hr", "line", "input"}
@@ -80,7 +82,8 @@ def test_every_part_is_there_and_can_be_reached(make_run):
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [attributes["href"][1:] for attributes in page.named("a")]
-    assert links == ["scores", "classes", "confusions", "errors", "learning", "data", "settings"]
+    sections = ["data", "scores", "classes", "confusions", "probabilities", "learning", "hits", "errors", "labels"]
+    assert links[:10] == [*sections, "settings"]
     assert set(links) <= set(ids)
     assert len(page.named("h1")) == 1
     assert [tag for tag, _ in page.elements].index("h1") < [tag for tag, _ in page.elements].index("h2")
@@ -90,7 +93,8 @@ def test_every_part_is_there_and_can_be_reached(make_run):
 def test_every_picture_has_words_for_those_who_cannot_see_it(make_run):
     page = read(make_run())
     assert page.named("img")
-    assert all(attributes["alt"] for attributes in page.named("img"))
+    pictures = [attributes for attributes in page.named("img") if attributes.get("class") != "highlight"]
+    assert all(attributes["alt"] for attributes in pictures)
     assert all(attributes["aria-label"] for attributes in page.named("svg") + page.named("audio"))
 
 
@@ -105,7 +109,7 @@ def test_labels_are_shown_as_they_are_never_run_as_html(make_run, labels):
 def test_each_player_carries_the_sound_of_its_clip(make_run, sound_of, multi_label):
     page = read(make_run(multi_label=multi_label))
     players = page.named("audio")
-    assert 0 < len(players) <= 12
+    assert 0 < len(players) <= 18
     for player in players:
         kind, data = player["src"].split(";base64,")
         waveform, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
@@ -139,11 +143,11 @@ def test_long_sounds_are_cut_and_said_to_be(make_run, sound_of):
     for path in (folder.parent / "sounds").glob("*.wav"):
         soundfile.write(path, np.tile(sound_of(1, 1, 1.0), 40), SAMPLE_RATE)
     page = read(folder)
-    assert "the first 30 of 40 s" in page.text
+    assert "the first 12 of 40 s" in page.text
     waveform, rate = soundfile.read(
         io.BytesIO(base64.b64decode(page.named("audio")[0]["src"].split(";base64,")[1]))
     )
-    assert abs(len(waveform) / rate - 30) < 0.1
+    assert abs(len(waveform) / rate - 12) < 0.1
     assert (folder / "report.html").stat().st_size < 25e6
 
 
@@ -198,7 +202,7 @@ def test_warnings_say_what_weakens_the_numbers(make_run):
     write_text(Run(folder).failures, "path,error\nnoise.wav,is empty\n")
     page = read(folder)
     assert "Too few groups" in page.text
-    assert "1 groups stand in more than one fold" in page.text
+    assert "1 group stands in more than one fold" in page.text
     assert "Left out, because they could not be read: 1" in page.text
     assert "nor another clip of its group" not in page.text
 
@@ -206,4 +210,78 @@ def test_warnings_say_what_weakens_the_numbers(make_run):
 def test_progress_counts_the_sounds(make_run):
     folder, calls = make_run(multi_label=True), []
     write_report(folder, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(number, 12) for number in range(1, 13)]
+    assert calls == [(number, 18) for number in range(1, 19)]
+
+
+def test_a_light_report_has_pictures_but_no_sound_and_is_small(make_run, tmp_path):
+    folder = make_run()
+    path = write_report(folder, tmp_path / "sent.html", light=True)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert (path, page.open) == (tmp_path / "sent.html", [])
+    assert page.named("audio") == []
+    assert len(page.named("img")) >= 6
+    assert path.stat().st_size < 2e6
+    assert (tmp_path / "sent.png").exists()
+    assert not (folder / "report.html").exists()
+
+
+def test_several_runs_stand_side_by_side(make_run, tmp_path):
+    folder, other = make_run(), tmp_path / "other"
+    shutil.copytree(folder, other)
+    path = Run(other).predictions("se_cnn")
+    path.write_text(path.read_text(encoding="utf-8").replace(",0.1", ",0.2"), encoding="utf-8")
+    page = Page(write_report([folder, other], light=True).read_text(encoding="utf-8"))
+    assert page.open == []
+    assert "se_cnn (other)" in page.text
+    assert any("other1" in (attributes.get("class") or "") for attributes in page.named("tr"))
+
+
+def test_what_the_tagger_of_the_fold_says_is_shown_beside_each_clip(make_run, write_tagger, labels):
+    folder = make_run()
+    metadata = TaggerMetadata("fold", tuple(sorted(labels)), SAMPLE_RATE, 0.6, 0.3, multi_label=False)
+    matrix = np.random.default_rng(0).normal(size=(metadata.window_samples, len(labels))) / 20
+    for fold in range(4):
+        write_tagger(Run(folder).fold(fold, "se_cnn").tagger, metadata, matrix)
+    page = read(folder)
+    assert "Strongest for" in page.text
+    assert any(attributes.get("class") == "highlight" for attributes in page.named("img"))
+    assert any(attributes.get("type") == "checkbox" for attributes in page.named("input"))
+    assert "× realtime" in page.text
+
+
+def test_what_was_noticed_while_a_network_trained_is_told(make_run):
+    folder = make_run()
+    rows = [{"epoch": 2, "alarms": [{"text": "half of the units are zero"}]}, {"epoch": 3, "alarms": []}]
+    text = "".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 4, "al'
+    write_text(Run(folder).fold(1, "se_cnn").folder / "diagnostics.jsonl", text)
+    assert re.search(r"fold 1, epoch 3\s+half of the units are zero", read(folder).text)
+
+
+def test_every_column_of_the_class_table_can_be_sorted_from_the_keyboard(make_run):
+    text = write_report(make_run()).read_text(encoding="utf-8")
+    table = text[text.index('<table class="classes sortable">') :]
+    head, body = table[: table.index("</thead>")], table[table.index("</thead>") : table.index("</table>")]
+    assert head.count("<button type=\"button\"") == head.count("<th ") == 7
+    assert head.count("aria-sort") == 1
+    n_cells = head.count("<th ") + head.count("<td>")
+    assert all(row.count("data-value=") == n_cells for row in body.split("<tr>")[1:])
+
+
+def test_words_stand_out_from_the_paper_in_light_and_dark(make_run):
+    text = write_report(make_run(), light=True).read_text(encoding="utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", text, re.S)[:2]
+    for colours in [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks]:
+        for ink, paper in (("ink", "paper"), ("muted", "paper"), ("network", "paper"), ("ink", "warn")):
+            assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
+        for mark in ("baseline", "wrong", "other1", "other2", "other3", "other4"):
+            assert contrast(colours[mark], colours["paper"]) >= 3, mark
+
+
+def contrast(first: str, second: str) -> float:
+    """Source: WCAG 2.2, contrast ratio."""
+    found = []
+    for colour in (first, second):
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        found.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(found) + 0.05) / (min(found) + 0.05)

@@ -19,6 +19,7 @@ from earmark.lookup import lookup
 from earmark.run import write_json
 
 LEAK = "Leak: "  # how a remark begins that says what stands on both sides
+UNKNOWN = "are unknown and do not count."  # how one ends that says how many labels do
 MULTI_LABEL_METRICS = ("lwlrap", "map_macro", "map_micro", "roc_auc")
 SINGLE_LABEL_METRICS = ("accuracy", *MULTI_LABEL_METRICS)
 
@@ -247,7 +248,7 @@ def _unknown(weights: np.ndarray | None) -> list[str]:
     if not n_unknown:
         return []
     share = 100 * n_unknown / np.size(weights)
-    return [f"{n_unknown:,} of {np.size(weights):,} labels ({share:.2g} %) are unknown and do not count."]
+    return [f"{n_unknown:,} of {np.size(weights):,} labels ({share:.2g} %) {UNKNOWN}"]
 
 
 def _draw(targets, labels, groups, n_resamples, seed) -> Resamples:

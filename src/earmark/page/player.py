@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-MAX_LOSSLESS_BYTES = 700_000
+MAX_LOSSLESS_BYTES = 400_000
 
 
 def audio_uri(waveform: np.ndarray, sample_rate: int, max_lossless_bytes: int = MAX_LOSSLESS_BYTES) -> str:

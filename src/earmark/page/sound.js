@@ -1,6 +1,7 @@
 // A playhead on the spectrogram; a click on the picture plays from there.
 for (const sound of document.querySelectorAll('.sound')) {
   const audio = sound.querySelector('audio');
+  if (!audio) continue;
   const picture = sound.querySelector('.picture');
   const follow = () => {
     picture.style.setProperty('--played', `${100 * audio.currentTime / (audio.duration || 1)}%`);

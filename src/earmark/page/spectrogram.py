@@ -14,6 +14,7 @@ N_ROWS = 160
 RANGE_DB = 75.0
 FAINT_DB = -40.0  # the peak of a sound near -95 dB below full scale: fainter ones stay dark, silence is black
 WINDOW_SECONDS = 0.046
+LIGHT, LIGHT_OPACITY = (94, 234, 212), 0.8  # of a highlight: a green that the map of colours does not have
 
 # Every 16th colour of matplotlib's magma (perceptually uniform, also in greyscale), and its last.
 MAGMA = (
@@ -22,13 +23,14 @@ MAGMA = (
 )
 
 
-def spectrogram(waveform: np.ndarray, sample_rate: int, *, alt: str) -> str:
+def spectrogram(waveform: np.ndarray, sample_rate: int, *, alt: str, over: str = "") -> str:
     """HTML of a spectrogram with time in seconds and frequency in kHz, spaced as on the mel scale.
 
     Args:
         waveform: (samples,) float, mono.
         sample_rate: Hz.
         alt: what is seen, in words.
+        over: HTML that lies over the picture, such as `highlight` gives.
     """
     top_hz = sample_rate / 2
     kilohertz = [khz for khz in (0.5, 1, 2, 4, 8, 16) if 1000 * khz < 0.95 * top_hz]
@@ -40,7 +42,7 @@ def spectrogram(waveform: np.ndarray, sample_rate: int, *, alt: str) -> str:
         + _ticks(kilohertz, heights, "kHz", "bottom")
         + f'</div><div class="picture"><img alt="{html.escape(alt)}" src="'
         + spectrogram_uri(waveform, sample_rate)
-        + '"></div><div class="seconds" aria-hidden="true">'
+        + f'">{over}</div><div class="seconds" aria-hidden="true">'
         + _ticks(times, [100 * time / seconds for time in times], "s", "left")
         + "</div></div>"
     )
@@ -57,6 +59,22 @@ def log_mel(decibels: np.ndarray, *, alt: str) -> str:
         '<div class="spectrogram seen"><div class="kilohertz" aria-hidden="true"></div><div class="picture">'
         f'<img alt="{html.escape(alt)}" src="{uri}"></div></div>'
     )
+
+
+def highlight(shares: np.ndarray, top_hz: float, picture_hz: float) -> str:
+    """HTML that lights up parts of a spectrogram's picture.
+
+    Args:
+        shares: (bands, times) in [0, 1], low bands first, spaced evenly in mel and over the whole time.
+        top_hz: where the highest band ends.
+        picture_hz: where the picture ends, at least as high.
+    """
+    levels = np.round(255 * np.clip(shares, 0.0, 1.0)).astype(np.uint8)[::-1]
+    colours = np.tile(np.array(LIGHT, dtype=np.uint8), (256, 1))
+    png = _indexed_png(levels, colours, opacity=np.round(np.arange(256) * LIGHT_OPACITY).astype(np.uint8))
+    height = 100 * float(mel(top_hz) / mel(picture_hz))
+    uri = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return f'<img class="highlight" alt="" style="height:{min(height, 100.0):.1f}%" src="{uri}">'
 
 
 def _ticks(values: list[float], positions: list[float], unit: str, side: str) -> str:
@@ -88,7 +106,7 @@ def mel_decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     padded = np.pad(np.asarray(waveform, dtype=np.float32), n_fft // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     power = np.abs(np.fft.rfft(frames * np.hanning(n_fft).astype(np.float32))) ** 2
-    edges_hz = _hertz(np.linspace(0.0, mel(sample_rate / 2), N_ROWS + 1))
+    edges_hz = hertz(np.linspace(0.0, mel(sample_rate / 2), N_ROWS + 1))
     # The running integral over frequency (bin k is k ± 1/2), read at the band edges: right for any width.
     integral = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, axis=1)], axis=1)
     at = edges_hz / (sample_rate / n_fft) + 0.5
@@ -103,8 +121,8 @@ def mel(frequency_hz: float | np.ndarray):
     return 2595.0 * np.log10(1.0 + np.asarray(frequency_hz) / 700.0)
 
 
-def _hertz(mel: np.ndarray) -> np.ndarray:
-    """Mel to Hz."""
+def hertz(mel: np.ndarray) -> np.ndarray:
+    """Mel to Hz, what `mel` undoes."""
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
 
 
@@ -131,14 +149,15 @@ def _palette() -> np.ndarray:
     )
 
 
-def _indexed_png(indices: np.ndarray, palette: np.ndarray) -> bytes:
+def _indexed_png(indices: np.ndarray, palette: np.ndarray, opacity: np.ndarray | None = None) -> bytes:
     """A PNG file of 8-bit indexed colour.
 
     Args:
         indices: (height, width) uint8.
         palette: (256, 3) uint8.
+        opacity: (256,) uint8 of each colour; None = all opaque.
 
-    Source: PNG specification (ISO/IEC 15948), chunks IHDR, PLTE, IDAT, IEND; filter 0 on every row.
+    Source: PNG specification (ISO/IEC 15948), chunks IHDR, PLTE, tRNS, IDAT, IEND; filter 0 on every row.
     """
     height, width = indices.shape
     rows = np.concatenate([np.zeros((height, 1), dtype=np.uint8), indices], axis=1).tobytes()
@@ -146,6 +165,7 @@ def _indexed_png(indices: np.ndarray, palette: np.ndarray) -> bytes:
     chunks = (
         (b"IHDR", header),
         (b"PLTE", palette.tobytes()),
+        *([] if opacity is None else [(b"tRNS", opacity.tobytes())]),
         (b"IDAT", zlib.compress(rows, 9)),
         (b"IEND", b""),
     )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from earmark.baselines import BASELINES, TITLES
 from earmark.config import read_yaml
 from earmark.evaluation import Scorecard
-from earmark.report.reading import looks_text
+from earmark.report.findings import PER_CLASS, Findings, thresholds
+from earmark.report.reading import looks_text, read_run
 from earmark.run import Run
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tagger import load_tagger
 
+N_WEAKEST = 3
+N_PAIRS = 5
+FEW_CLIPS = 20
 HOW_MADE = {
     "refit": "one network, trained again on all clips with the recipe that was scored",
     "ensemble": "the average of the networks of all folds",
@@ -25,14 +29,14 @@ def card_text(run: Run) -> str:
     """The model card of a run's tagger, as Markdown.
 
     Args:
-        run: with its tagger, scorecard and settings written.
+        run: with its tagger, scorecard, predictions and settings written.
 
     Raises:
-        TaggerFileError, RunError, ConfigError: one of the three files is missing or damaged.
+        TaggerFileError, RunError, ConfigError: one of these files is missing or damaged.
+        ManifestError: the clips' files are not where the manifest says.
     """
     metadata, scorecard = load_tagger(run.tagger).metadata, Scorecard.load(run.scorecard)
-    config = read_yaml(run.config)
-    made = how_made(config)
+    config, contents = read_yaml(run.config), read_run(run.folder)
     kind = "several labels can hold at once" if metadata.multi_label else "one label per clip"
     trained_on = metadata.trained_on
     unseen = "never saw it"
@@ -48,13 +52,18 @@ def card_text(run: Run) -> str:
         _bullets(
             f"input: any recording, brought to {metadata.sample_rate} Hz mono",
             f"heard in {metadata.heard}; a clip's score is the windows' {metadata.pool}",
-            f"made as {made}",
+            f"made as {how_made(config)}",
         ),
+        "## Not for",
+        _bullets(*_not_for(metadata)),
         "## Scores",
         f"Measured on {scorecard.n_clips:,} clips, each scored by a model that {unseen}. "
         "They are scores of the recipe, not of these weights: the file for use was not tested itself.",
         _scores_table(scorecard),
         _bullets(*(_cell(note) for note in [*scorecard.notes(), *looks_text(run)])),
+        "## Known failures",
+        "Of the models of the folds, on clips that they never saw. `report.html` lets them be heard.",
+        _bullets(*(_cell(sentence) for sentence in known_failures(Findings(contents, thresholds(contents))))),
         "## Labels",
         _labels_table(metadata, scorecard, metadata.scores["model"]),
         "## Data and licences",
@@ -63,9 +72,43 @@ def card_text(run: Run) -> str:
             *(_cell(licence) for licence in metadata.licences),
         ),
         "## Made with",
+        f"    {contents.command}" if contents.command else "",
         _bullets(*(f"{package} {version}" for package, version in metadata.versions.items())),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def known_failures(findings: Findings) -> Iterator[str]:
+    """Where the report's model is weak, in sentences: classes, pairs, parts of the clips, scores, labels."""
+    metric, main = PER_CLASS[findings.multi_label], findings.contents.main
+    weakest = [row for row in findings.per_class if row["values"][main] < 1][:N_WEAKEST]
+    if weakest:
+        named = (f"{row['label']} {row['values'][main]:.2f} of {row['n_clips']} clips" for row in weakest)
+        yield f"weakest classes ({metric}): {', '.join(named)}"
+    few = [row["label"] for row in findings.per_class if row["n_clips"] < FEW_CLIPS]
+    if few:
+        yield f"fewer than {FEW_CLIPS} clips, so hardly measured: {', '.join(few[:12])}{', …' if len(few) > 12 else ''}"
+    said = "with a false tag of" if findings.multi_label else "taken for"
+    for given, heard, count, n_asked in findings.matrix.pairs[:N_PAIRS]:
+        yield f"{given} {said} {heard}: {count} of {n_asked} clips"
+    for part in findings.slices:
+        if part.differs and part.found.value < findings.overall:
+            yield f"clips with {part.column} {part.value} score {part.found.text}, all clips {findings.overall:.3f}"
+    off = findings.calibration_error
+    yield f"scores as probabilities are off by {off:.2f} on average (expected calibration error)"
+    if findings.suspects:
+        n_clips = len({suspect.position for suspect in findings.suspects})
+        yield f"the labels of {n_clips} clips or more are doubtful; wrong ones count as errors here"
+
+
+def _not_for(metadata: TaggerMetadata) -> Iterator[str]:
+    """What a tagger must not be used for."""
+    yield "sounds of other places, recorders or distances than those of its data, unless you have measured it there"
+    yield "decisions about people, safety or the law, claims that a sound is absent: a score is no proof"
+    if metadata.multi_label:
+        yield "counting: a tag says that a sound is there, not how often"
+    else:
+        yield "recordings that hold several of its sounds, or none: it always names one, whatever it hears"
 
 
 def how_made(config: Mapping[str, Any]) -> str:

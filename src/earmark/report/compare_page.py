@@ -14,7 +14,6 @@ from earmark.evaluation.contest import Contender, Contest, Part
 from earmark.evaluation.metrics import TITLES
 from earmark.report.clip_sound import ClipSound, clip_sound
 from earmark.report.figures import Axis, axis
-from earmark.report.report import number
 from earmark.report.templating import environment
 from earmark.run import write_text
 
@@ -42,7 +41,6 @@ def write_compare_page(contest: Contest, manifest: Manifest, best: Sequence[Cont
     """
     scores = [np.mean(each.scores, axis=0) for each in best]
     templates = environment()
-    templates.filters["number"] = number
     bounds = [bound for entry in contest.entries for each in entry.metrics.values() for bound in (each.low, each.high)]
     metric = contest.metric
     differing = [part for part in contest.classes if part.difference.low != part.difference.high]

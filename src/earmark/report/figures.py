@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,32 +51,49 @@ def axis(values: Sequence[float], n_ticks: int = 4, whole: bool = False) -> Axis
     return Axis(step * first, step * last, ticks)
 
 
-def top_tags(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Each clip's n highest-scored labels, n being how many it was given: boolean (clips, classes)."""
-    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
-    return ranks < targets.sum(axis=1, keepdims=True)
+def confusion(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How often a clip given label i got its highest score for j, and of how many clips, each (classes, classes).
 
-
-def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """How often a clip given label i got tag j, (classes, classes).
-
-    Tags are `top_tags`. Single-label data give the confusion matrix; for multi-label data the diagonal counts
-    labels that were found, and the rest tags that the clip was not given.
+    Args:
+        targets: (clips, classes), 0 or 1, one in each row.
+        scores: (clips, classes).
     """
-    given = targets > 0
-    tags = top_tags(targets, scores)
-    false_tags = tags & ~given
-    matrix = given.T.astype(int) @ false_tags.astype(int)
-    matrix[np.diag_indices_from(matrix)] = (given & tags).sum(axis=0)
-    return matrix
+    n_classes = targets.shape[1]
+    counts = np.zeros((n_classes, n_classes), dtype=int)
+    np.add.at(counts, (targets.argmax(axis=1), scores.argmax(axis=1)), targets.max(axis=1).astype(int))
+    return counts, np.repeat(counts.sum(axis=1, keepdims=True), n_classes, axis=1)
+
+
+def co_errors(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, thresholds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How often label j, absent, reached its threshold beside label i, and in how many clips i stood without j.
+
+    The diagonal holds how often label i itself, present, reached its threshold, and how many clips have it.
+
+    Args:
+        targets: (clips, classes), 0 or 1.
+        scores: (clips, classes) in [0, 1].
+        weights: (clips, classes), 0 = unknown.
+        thresholds: (classes,) from which score on each label is asserted.
+
+    Returns:
+        Counts and clips, each (classes, classes).
+    """
+    present, absent = (targets > 0) & (weights > 0), (targets == 0) & (weights > 0)
+    tagged = scores >= thresholds
+    counts, n_asked = (present.T.astype(int) @ where.astype(int) for where in (absent & tagged, absent))
+    diagonal = np.diag_indices_from(counts)
+    counts[diagonal], n_asked[diagonal] = (present & tagged).sum(axis=0), present.sum(axis=0)
+    return counts, n_asked
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A confusion matrix to draw.
+    """A confusion or co-error matrix to draw.
 
-    labels: of the columns. rows: (label, cells), a cell being (count, share of the row's clips).
-    pairs: (given label, taken for, count, clips given), the most frequent errors first.
+    labels: of the columns. rows: (label, cells), a cell being (count, share of the clips that were asked).
+    pairs: (given label, falsely said, count, clips asked), the most frequent errors first.
     n_left_out: classes that are not shown.
     """
 
@@ -86,14 +103,19 @@ class Matrix:
     n_left_out: int
 
 
-def matrix_figure(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str], n_pairs: int = 8) -> Matrix:
-    """The matrix of the classes with the most errors, and the most frequent errors of all."""
-    counts = confusion(targets, scores)
-    n_given = targets.sum(axis=0).astype(int)
+def matrix_figure(counts: np.ndarray, n_asked: np.ndarray, labels: Sequence[str], n_pairs: int = 8) -> Matrix:
+    """The matrix of the classes with the most errors, and the most frequent errors of all.
+
+    Args:
+        counts: (classes, classes), how often column was said where row was given.
+        n_asked: (classes, classes), of how many clips.
+        labels: names of the classes.
+        n_pairs: how many errors are listed.
+    """
     errors = counts - np.diag(np.diag(counts))
     troubled = np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:MAX_MATRIX_CLASSES]
     shown = np.sort(troubled)
-    shares = counts / np.maximum(n_given, 1)[:, None]
+    shares = counts / np.maximum(n_asked, 1)
     rows = tuple(
         (labels[row], tuple(zip(counts[row, shown].tolist(), shares[row, shown].tolist(), strict=True)))
         for row in shown
@@ -101,7 +123,7 @@ def matrix_figure(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]
     order = np.argsort(-errors, axis=None, kind="stable")[:n_pairs]
     places = [np.unravel_index(place, errors.shape) for place in order]
     pairs = tuple(
-        (labels[row], labels[col], int(errors[row, col]), int(n_given[row]))
+        (labels[row], labels[col], int(errors[row, col]), int(n_asked[row, col]))
         for row, col in places
         if errors[row, col] > 0
     )
@@ -110,13 +132,23 @@ def matrix_figure(targets: np.ndarray, scores: np.ndarray, labels: Sequence[str]
 
 @dataclass(frozen=True)
 class Curves:
-    """Learning curves: `lines` are (css class, fold, SVG points), `dots` the kept epochs; all in percent."""
+    """Lines in a plane, in percent of it.
+
+    lines: (css class, what it is, SVG points). dots: (x, y, what it is).
+    x_title: what the x axis shows.
+    """
 
     title: str
     x: Axis
     y: Axis
     lines: tuple[tuple[str, str, str], ...]
-    dots: tuple[tuple[float, float], ...]
+    dots: tuple[tuple[float, float, str], ...]
+    x_title: str = "epoch"
+
+
+def line(x: Axis, y: Axis, points: Iterable[tuple[float, float]]) -> str:
+    """Points as an SVG line has them, y downwards."""
+    return " ".join(f"{x.at(across):.2f},{100 - y.at(up):.2f}" for across, up in points)
 
 
 def curves(
@@ -141,20 +173,17 @@ def curves(
     x = axis([1.0, *(epoch for epoch, _ in points)], whole=True)
     y = axis([value for _, value in points])
     lines = tuple(
-        (
-            measures[measure],
-            fold,
-            " ".join(f"{x.at(epoch):.2f},{100 - y.at(value):.2f}" for epoch, value in line),
-        )
-        for (fold, measure), line in series.items()
-        if line
+        (measures[measure], f"{measures[measure]}, fold {fold}", line(x, y, found))
+        for (fold, measure), found in series.items()
+        if found
     )
     best = [
-        max(line, key=lambda point: point[1])
-        for (_, measure), line in series.items()
-        if measure == dot and line
+        (fold, *max(found, key=lambda point: point[1]))
+        for (fold, measure), found in series.items()
+        if measure == dot and found
     ]
-    return Curves(title, x, y, lines, tuple((x.at(epoch), y.at(value)) for epoch, value in best))
+    dots = tuple((x.at(epoch), y.at(value), f"fold {fold}: epoch {epoch}, {value:.3f}") for fold, epoch, value in best)
+    return Curves(title, x, y, lines, dots)
 
 
 def _is_number(value: Any) -> bool:

@@ -77,8 +77,7 @@ def write_ladder_page(ladder: Ladder, folder: Path) -> Path:
         The page.
     """
     templates = environment()
-    templates.filters["number"] = lambda value, digits: f"{value:.{digits}f}"
-    templates.globals["plot"] = {"width": WIDTH, "height": HEIGHT, "area": PLOT, "legend": (LEGEND_LEFT, LEGEND_STEP)}
+    places = {"width": WIDTH, "height": HEIGHT, "area": PLOT, "legend": (LEGEND_LEFT, LEGEND_STEP)}
     tagging = picture(ladder, "tagging")
     text = templates.get_template("ladder.html").render(
         ladder=ladder,
@@ -93,9 +92,10 @@ def write_ladder_page(ladder: Ladder, folder: Path) -> Path:
         groups=_groups(ladder),
         statement=statement(ladder.insight.importances) if ladder.insight else "",
         metric=_metric(ladder),
+        plot=places,
     )
     write_text(folder / "ladder.html", text)
-    write_text(folder / "ladder.svg", templates.get_template("ladder.svg").render(figure=tagging))
+    write_text(folder / "ladder.svg", templates.get_template("ladder.svg").render(figure=tagging, plot=places))
     return folder / "ladder.html"
 
 

@@ -1,38 +1,23 @@
-"""The clips a model got most wrong, with their sound."""
+"""Which clips of a run are worth hearing: the worst, the best, and those whose labels look wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.data import Manifest
-from earmark.report.clip_sound import clip_sound
-
-PLAYED_SECONDS = 30.0
-N_TAGS = 4
-
 
 @dataclass(frozen=True)
-class Mistake:
-    """One clip that was got wrong.
+class Suspect:
+    """A clip with a label that looks wrong, or that seems to lack one.
 
-    where: its file and region.
-    given: the labels it was given; heard: the tags that it should not have got.
-    tags: (label, score, given?) of the highest scores and of the given labels, highest first; never a label that
-        nobody knows the clip to have or not.
-    sound: HTML of spectrogram and player, empty where the sound cannot be read; `trouble` then says why.
-    cut_seconds: length of the clip where only its beginning is played, else None.
+    position: of the clip. given: (label, score) of what it was given and does not seem to have.
+    missing: (label, score, the mean score of clips that have it) of what it seems to have and was not given.
     """
 
-    where: str
-    given: tuple[str, ...]
-    heard: tuple[str, ...]
-    tags: tuple[tuple[str, float, bool], ...]
-    sound: str = ""
-    trouble: str = ""
-    cut_seconds: float | None = None
+    position: int
+    given: tuple[str, float] | None
+    missing: tuple[str, float, float] | None
 
 
 def worst(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, multi_label: bool, n: int) -> np.ndarray:
@@ -46,48 +31,83 @@ def worst(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, multi_la
         scores: (clips, classes) in [0, 1].
         weights: (clips, classes), 0 = unknown.
     """
+    found = badness(targets, scores, weights, multi_label)
+    order = np.argsort(-found, kind="stable")
+    return order[:n] if multi_label else order[found[order] > 0][:n]
+
+
+def best(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, multi_label: bool, n: int) -> np.ndarray:
+    """Positions of the n best clips, best first, each of another class: the one with the highest score of its labels.
+
+    Args: as of `worst`.
+    """
+    given = (targets > 0) & (weights > 0)
+    found = badness(targets, scores, weights, multi_label)
+    classes = np.where(given, scores, -1.0).argmax(axis=1)
+    right = given.any(axis=1) & (np.where(weights > 0, scores, -1.0).argmax(axis=1) == classes)
+    order = [position for position in np.argsort(found, kind="stable") if right[position]]
+    firsts: dict[int, int] = {}
+    for position in order:
+        firsts.setdefault(int(classes[position]), int(position))
+    return np.array(list(firsts.values())[:n], dtype=np.int64)
+
+
+def badness(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, multi_label: bool) -> np.ndarray:
+    """How wrong each clip is, (clips,): see `worst`."""
     given, absent = (targets > 0) & (weights > 0), (targets == 0) & (weights > 0)
     if multi_label:
         likely = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-        badness = -np.where(given, np.log(likely), np.where(absent, np.log1p(-likely), 0.0)).sum(axis=1)
-        return np.argsort(-badness, kind="stable")[:n]
-    margin = np.where(absent, scores, -np.inf).max(axis=1) - np.where(given, scores, -np.inf).max(axis=1)
-    order = np.argsort(-margin, kind="stable")
-    return order[margin[order] > 0][:n]
+        return -np.where(given, np.log(likely), np.where(absent, np.log1p(-likely), 0.0)).sum(axis=1)
+    return np.where(absent, scores, -np.inf).max(axis=1) - np.where(given, scores, -np.inf).max(axis=1)
 
 
-def worst_mistakes(
-    manifest: Manifest, scores: np.ndarray, n: int, progress: Callable[[int, int], None] | None = None
-) -> list[Mistake]:
-    """The n worst clips with spectrogram and player; `progress(done, total)` is called after each."""
-    targets, weights = manifest.present(), manifest.label_weights()
-    positions = worst(targets, scores, weights, manifest.multi_label, n)
-    mistakes = []
-    for done, position in enumerate(positions, start=1):
-        known = weights[position] > 0
-        given = known & (targets[position] > 0)
-        mistakes.append(_mistake(manifest, int(position), given, known, scores[position]))
-        if progress is not None:
-            progress(done, len(positions))
-    return mistakes
+def suspects(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, labels: tuple[str, ...], multi_label: bool, n: int
+) -> list[Suspect]:
+    """The n labels that look most wrong by scores of models that never saw the clip, the most doubtful first.
+
+    A label is missing if its score is at least the mean of the clips that have it; a given one is doubted if another is
+    missing (single-label), or its score is at most the mean of the clips without it (multi-label).
+
+    Args:
+        targets, scores, weights: as of `worst`.
+        labels: names of the classes.
+
+    Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068: class thresholds are mean self-confidences.
+    """
+    given, absent = (targets > 0) & (weights > 0), (targets == 0) & (weights > 0)
+    usual, unusual = (_means(scores, where) for where in (given, absent))
+    missing = absent & (scores >= usual)
+    doubts: list[tuple[float, Suspect]] = []
+    if not multi_label:
+        for position in np.flatnonzero((badness(targets, scores, weights, False) > 0) & given.any(axis=1)):
+            own = int(given[position].argmax())
+            other = int(np.where(absent[position], scores[position], -1.0).argmax())
+            if missing[position, other]:
+                doubt = scores[position, other] - scores[position, own]
+                doubts.append((doubt, _suspect(position, scores, usual, labels, own, other)))
+    else:
+        apart = np.maximum(usual - unusual, 1e-6)
+        for position, column in np.argwhere(missing):
+            doubt = (scores[position, column] - unusual[column]) / apart[column]
+            doubts.append((doubt, _suspect(position, scores, usual, labels, None, column)))
+        for position, column in np.argwhere(given & (scores <= unusual)):
+            doubt = (usual[column] - scores[position, column]) / apart[column]
+            doubts.append((doubt, _suspect(position, scores, usual, labels, column, None)))
+    return [suspect for _, suspect in sorted(doubts, key=lambda each: -each[0])[:n]]
 
 
-def _mistake(manifest: Manifest, position: int, given: np.ndarray, known: np.ndarray, scores: np.ndarray) -> Mistake:
-    """One clip as a Mistake, its sound read."""
-    labels = list(manifest.vocabulary)
-    order = [column for column in np.argsort(-scores, kind="stable") if known[column]]
-    # Heard are as many of the highest scores as labels were given, and whatever is more likely than not.
-    n_heard = min(max(int(given.sum()), int((scores[known] > 0.5).sum()), 1), N_TAGS)
-    where = manifest.table["clip_id"].iloc[position]
-    shown = [column for rank, column in enumerate(order) if rank < N_TAGS or given[column]]
-    clip = manifest.select(np.array([position])).clips()[0]
-    heard_sound = clip_sound(clip.path, clip.start, clip.end, where, PLAYED_SECONDS)
-    return Mistake(
-        where=where,
-        given=tuple(labels[column] for column in np.flatnonzero(given)),
-        heard=tuple(labels[column] for column in order[:n_heard] if not given[column]),
-        tags=tuple((labels[column], float(scores[column]), bool(given[column])) for column in shown),
-        sound=heard_sound.html,
-        trouble=heard_sound.trouble,
-        cut_seconds=heard_sound.cut_seconds,
+def _means(scores: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """(classes,) mean score of the clips that count for each class; nan where none does."""
+    n_clips = where.sum(axis=0)
+    return np.where(n_clips > 0, (scores * where).sum(axis=0) / np.maximum(n_clips, 1), np.nan)
+
+
+def _suspect(position, scores, usual, labels, own: int | None, other: int | None) -> Suspect:
+    """A clip with the label that it was given and the one it was not, as columns."""
+    row = scores[position]
+    return Suspect(
+        int(position),
+        None if own is None else (labels[own], float(row[own])),
+        None if other is None else (labels[other], float(row[other]), float(usual[other])),
     )

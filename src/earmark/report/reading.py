@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping
+import glob
+import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from earmark.evaluation import Scorecard
 from earmark.predictions import Predictions
 from earmark.run import FoldFolder, Run
 
+COMMAND = "command "  # how the line of environment.txt begins that says it
+DIAGNOSTICS = "diagnostics.jsonl"  # in a fold's folder, where a network was watched
 Histories = dict[str, dict[str, list[dict[str, Any]]]]
 
 
@@ -30,8 +34,10 @@ class RunContents:
     models: the one that the report is about first, the baseline last.
     manifest: the clips that every model scored.
     scores: model → (clips, classes) out-of-fold scores, rows and columns as in the manifest.
-    seconds: how long the scored sound is.
+    lengths: (clips,) of each, in seconds.
+    places: model → (its run, its name there).
     histories: model → fold → its epochs.
+    alarms: what was noticed while the report's model was trained: (fold, epoch from 1 or 0 = before, text).
     failures: rows of failures.csv. looks: a sentence on each look at a locked test split.
     config: settings as nested text, empty where there is no config.yaml; config_text the file itself.
     """
@@ -41,8 +47,10 @@ class RunContents:
     scorecard: Scorecard
     manifest: Manifest
     scores: dict[str, np.ndarray]
-    seconds: float
+    lengths: np.ndarray
+    places: dict[str, tuple[Run, str]]
     histories: Histories
+    alarms: list[tuple[str, int, str]]
     failures: list[dict[str, str]]
     looks: list[str]
     config: Mapping[str, Any]
@@ -53,6 +61,18 @@ class RunContents:
     def main(self) -> str:
         """The model that the report is about: the network, or the only one there is."""
         return self.models[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long the scored sound is."""
+        return float(self.lengths.sum())
+
+    @property
+    def command(self) -> str:
+        """What was typed to make the run; empty where it is not known."""
+        lines = [line for line in self.environment.splitlines() if line.startswith(COMMAND)]
+        _, _, words = lines[0].removeprefix(COMMAND).partition(" ") if lines else ("", "", "")
+        return f"earmark {words}" if words else ""
 
     @property
     def baseline(self) -> str | None:
@@ -92,8 +112,10 @@ def read_run(folder: Path) -> RunContents:
             model: table.scores[:, [table.labels.index(label) for label in manifest.vocabulary]]
             for model, table in tables.items()
         },
-        seconds=float(np.sum(tables[models[0]].ends - tables[models[0]].starts)),
+        lengths=tables[models[0]].ends - tables[models[0]].starts,
+        places={model: (run, model) for model in models},
         histories=_histories(run, models),
+        alarms=list(_alarms(run, models[0])),
         failures=_rows(run.failures),
         looks=looks_text(run),
         config=read_yaml(run.config) if run.config.exists() else {},
@@ -133,6 +155,15 @@ def _histories(run: Run, models: tuple[str, ...]) -> Histories:
         if folder.name in models and rows:
             found.setdefault(folder.name, {})[folder.parent.name.removeprefix("fold_")] = rows
     return found
+
+
+def _alarms(run: Run, model: str) -> Iterator[tuple[str, int, str]]:
+    """What was noticed in the folds of a model that was watched."""
+    for path in sorted(run.folder.glob(f"fold_*/{glob.escape(model)}/{DIAGNOSTICS}")):
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # a kill may have cut off the last one
+            row = json.loads(line)
+            for alarm in row["alarms"]:
+                yield path.parent.parent.name.removeprefix("fold_"), row["epoch"] + 1, alarm["text"]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -2,66 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from earmark import page
 from earmark.baselines import TITLES as HEADS
+from earmark.durations import duration
+from earmark.errors import AudioError
 from earmark.evaluation.metrics import TITLES
-from earmark.report.figures import Curves, Matrix, axis, curves, matrix_figure
-from earmark.report.mistakes import worst_mistakes
-from earmark.report.reading import RunContents, read_run
-from earmark.report.templating import environment
+from earmark.report.costs import use_costs
+from earmark.report.data_figures import class_bars, label_pairs, length_histogram
+from earmark.report.figures import Curves, axis, curves
+from earmark.report.findings import PER_CLASS, Findings, thresholds
+from earmark.report.held_out import HeldOut
+from earmark.report.mistakes import best, worst
+from earmark.report.reading import RunContents
+from earmark.report.several import read_runs
+from earmark.report.shown_clips import ShownClip, show_clips
+from earmark.report.summary import draw_summary
+from earmark.report.templating import environment, number
 from earmark.run import Run, write_text
 
 N_MISTAKES = 12
-PER_CLASS = {True: "lwlrap", False: "recall"}  # by multi_label
+N_HITS = 6
+N_ROLES = 4  # colours of models beside the report's own and the baseline
 
 
-def write_report(run_folder: Path, *, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Write report.html into a finished run's folder: self-contained, no network, below 25 MB.
+def write_report(
+    runs: Path | Sequence[Path],
+    out: Path | None = None,
+    *,
+    light: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a report on a finished run: self-contained, no network, below 25 MB; and beside it a picture, summary.png.
 
     Args:
-        run_folder: of `earmark train`.
+        runs: the folder of `earmark train`, or several of the same clips: the report is about the first, with the
+            models of the others beside its own.
+        out: the page, its picture by the same name; by default report.html and summary.png in the first folder.
+        light: pictures of sounds, but no players.
         progress: called with (done, total) for each clip whose sound goes in.
 
     Returns:
         The report's path.
 
     Raises:
-        RunError: the run is not finished, or its files do not belong together.
+        RunError: a run is not finished, its files do not belong together, or it has no clips in common with another.
     """
-    contents = read_run(run_folder)
-    mistakes = worst_mistakes(contents.manifest, contents.scores[contents.main], N_MISTAKES, progress)
-    templates = environment()
-    templates.filters["number"] = number
-    text = templates.get_template("report.html").render(
+    folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+    contents = read_runs(folders)
+    findings = Findings(contents, thresholds(contents))
+    mistakes, hits = _shown(findings, light, progress)
+    roles = _roles(contents)
+    text = environment().get_template("report.html").render(
         run=contents,
         scorecard=contents.scorecard,
-        roles={model: "baseline" if model == contents.baseline else "network" for model in contents.models},
+        findings=findings,
+        roles=roles,
         titles=TITLES,
+        duration=duration,
         heads=HEADS,
         verdict=verdict(contents),
-        warnings=list(warnings(contents)),
+        warnings=list(warnings(findings)),
         score_axis=_score_axis(contents),
-        per_class=_per_class(contents),
+        costs=_costs(contents),
         per_class_metric=PER_CLASS[contents.scorecard.multi_label],
-        matrix=_matrix(contents),
         mistakes=mistakes,
+        hits=hits,
+        shown={clip.position for clip in mistakes},
         curves=_curves(contents),
-        folds=_folds(contents),
-        n_groups=len(np.unique(contents.manifest.groups)),
-        n_straddling=_straddling_groups(contents),
+        class_bars=class_bars(contents.manifest),
+        label_pairs=label_pairs(contents.manifest),
+        length_histogram=length_histogram(contents.lengths.tolist()),
+        light=light,
         sound_style=page.STYLE,
         sound_script=page.SCRIPT,
     )
-    path = Run(Path(run_folder)).report
+    run = Run(folders[0])
+    path, picture = (Path(out), Path(out).with_suffix(".png")) if out else (run.report, run.summary)
     write_text(path, text)
+    draw_summary(findings, verdict(contents), picture)
     return path
+
+
+def _shown(
+    findings: Findings, light: bool, progress: Callable[[int, int], None] | None
+) -> tuple[list[ShownClip], list[ShownClip]]:
+    """The worst and the best clips; where the model listened in the best is asked first, while there is time."""
+    contents = findings.contents
+    arrays = findings.targets, findings.scores, findings.weights, findings.multi_label
+    wrong, right = worst(*arrays, N_MISTAKES), best(*arrays, N_HITS)
+    run, model = contents.places[contents.main]
+    held_out = HeldOut(run, model)
+    n_done = 0
+
+    def count(done: int) -> None:
+        nonlocal n_done
+        n_done += done
+        if progress is not None:
+            progress(n_done, len(wrong) + len(right))
+
+    hits, mistakes = (
+        list(show_clips(contents, positions, held_out, is_played=not light, progress=count))
+        for positions in (right, wrong)
+    )
+    return mistakes, hits
 
 
 def verdict(contents: RunContents) -> str:
@@ -85,8 +134,8 @@ def verdict(contents: RunContents) -> str:
 def _against_other(contents: RunContents) -> str:
     """How the model stands to the baseline, or to what is better than it, as the end of a sentence; empty where there
     is no comparison."""
-    best = contents.scorecard.best
-    other = contents.baseline if contents.main == best else best
+    best_model = contents.scorecard.best
+    other = contents.baseline if contents.main == best_model else best_model
     match = [each for each in contents.scorecard.comparisons if {each.a, each.b} == {contents.main, other}]
     if not match or np.isnan(match[0].interval.low):
         return ""
@@ -100,14 +149,15 @@ def _against_other(contents: RunContents) -> str:
     return f"; not to be told from {other} (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
 
 
-def warnings(contents: RunContents) -> Iterator[str]:
+def warnings(findings: Findings) -> Iterator[str]:
     """What a reader must know before believing the numbers."""
+    contents = findings.contents
     yield from contents.scorecard.remarks
     yield from contents.scorecard.models[contents.main].notes()
-    straddling = _straddling_groups(contents)
-    if straddling:
+    if findings.n_straddling:
+        stand = "1 group stands" if findings.n_straddling == 1 else f"{findings.n_straddling} groups stand"
         yield (
-            f"{straddling} groups stand in more than one fold: a model may have known a recording that it "
+            f"{stand} in more than one fold: a model may have known a recording that it "
             "was tested on, and the scores are too good."
         )
     if not contents.manifest.has_groups:
@@ -119,41 +169,28 @@ def warnings(contents: RunContents) -> Iterator[str]:
         yield f"Left out, because they could not be read: {len(contents.failures)} (see failures.csv)."
 
 
-def _straddling_groups(contents: RunContents) -> int:
-    """How many groups stand in more than one fold."""
-    folds = pd.Series(contents.manifest.folds)
-    return int((folds.groupby(contents.manifest.groups).nunique() > 1).sum())
+def _roles(contents: RunContents) -> dict[str, str]:
+    """The css class of each model, which gives it its colour."""
+    others = [model for model in contents.models if model not in (contents.main, contents.baseline)]
+    roles = {model: f"other{min(number, N_ROLES)}" for number, model in enumerate(others, start=1)}
+    if contents.baseline:
+        roles[contents.baseline] = "baseline"
+    roles[contents.main] = "network"
+    return {model: roles[model] for model in contents.models}
+
+
+def _costs(contents: RunContents) -> dict[str, Any]:
+    """What the models cost to use; nothing where the clip that it is measured on cannot be read."""
+    try:
+        return use_costs(contents)
+    except AudioError:
+        return {}
 
 
 def _score_axis(contents: RunContents) -> Any:
     """One number line that holds every interval, so that the metrics can be compared."""
     found = [each for model in contents.scorecard.models.values() for each in model.metrics.values()]
     return axis([bound for each in found for bound in (each.value, each.low, each.high)])
-
-
-def _matrix(contents: RunContents) -> Matrix:
-    """Confusions of the clips that are scored; a label that is unknown can be neither given nor taken for another."""
-    manifest = contents.manifest
-    known = manifest.label_weights() > 0
-    targets = manifest.present() * known
-    scores = np.where(known, contents.scores[contents.main], -np.inf)
-    return matrix_figure(targets[manifest.scored], scores[manifest.scored], manifest.vocabulary.labels)
-
-
-def _per_class(contents: RunContents) -> list[dict[str, Any]]:
-    """One row per class that has clips, the weakest first: label, n_clips, values by model."""
-    metric = PER_CLASS[contents.scorecard.multi_label]
-    tables = {model: contents.scorecard.models[model].per_class for model in contents.models}
-    rows = [
-        {
-            "label": label,
-            "n_clips": row["n_clips"],
-            "values": {model: table[label][metric] for model, table in tables.items()},
-        }
-        for label, row in tables[contents.main].items()
-        if row["n_clips"]
-    ]
-    return sorted(rows, key=lambda row: row["values"][contents.main])
 
 
 def _curves(contents: RunContents) -> list[Curves]:
@@ -169,28 +206,3 @@ def _curves(contents: RunContents) -> list[Curves]:
         ),
     )
     return [figure for figure in figures if figure is not None]
-
-
-def _folds(contents: RunContents) -> list[dict[str, Any]]:
-    """One row per fold: fold, n_clips, n_groups, the primary metric by model."""
-    groups = pd.Series(contents.manifest.groups).groupby(contents.manifest.folds).nunique()
-    metric = contents.scorecard.primary_metric
-    scores = {model: contents.scorecard.models[model].folds for model in contents.models}
-    return [
-        {
-            "fold": row["fold"],
-            "n_clips": row["n_clips"],
-            "n_groups": int(groups.get(row["fold"], 0)),
-            "values": {model: rows[number][metric] for model, rows in scores.items()},
-        }
-        for number, row in enumerate(scores[contents.main])
-    ]
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number with fixed digits; a dash for nan.
-
-    >>> number(0.5), number(float("nan"))
-    ('0.500', '–')
-    """
-    return "–" if np.isnan(value) else f"{value:.{digits}f}"

@@ -40,7 +40,6 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
         The page.
     """
     templates = environment()
-    templates.filters["number"] = lambda value, digits: f"{value:.{digits}f}"
     scores = score_axis(sweep)
     text = templates.get_template("sweep.html").render(
         sweep=sweep,
