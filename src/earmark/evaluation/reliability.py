@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.evaluation.bootstrap import Interval, Resamples, summarise
+from earmark.evaluation.bootstrap import CONFIDENCE, FEW_GROUPS, Interval, Resamples, summarise
 from earmark.evaluation.metrics import check
 
 BINS = 15
@@ -92,51 +92,70 @@ def calibration_error(
 ) -> Interval:
     """ECE, the mean distance of score and observed share over the bins of `reliability`, with its interval.
 
-    In bins of few scores the observed share is off by chance alone, which never lowers the mean distance: what
-    resampled groups add to it is taken off (as much as they see; of perfect scores about half).
+    Observed shares of few rows are off by chance, so that even true scores would show a distance. The mean distance is
+    lowered by as much as chance, seen in resampled groups, adds to the mean square of the distances.
 
     Args:
         targets, scores, weights, bins: as for `reliability`.
         resamples: what `draw` gave for these rows.
 
     Source: Guo et al., On calibration of modern neural networks (2017); Kumar et al., Verified uncertainty
-    calibration (2019), for equal mass and the correction.
+    calibration (2019), for equal mass and the correction of squares.
     """
-    plain, resampled = resampled_errors(targets, scores, weights, resamples, bins)
-    value = max(0.0, 2 * plain - float(np.nanmean(resampled))) if len(resampled) else plain
-    return summarise(value, resampled, 0, resamples.n_groups, least=0.0)
+    distances = _Distances(targets, scores, weights, resamples, bins)
+    value, values = distances.corrected()
+    low = high = standard_error = np.nan
+    if not np.isnan(value) and len(values):
+        low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        low, high, standard_error = min(low, value), max(high, value), np.nanstd(values)
+    n_groups = resamples.n_groups
+    return Interval(
+        value, float(low), float(high), n_groups, n_groups < FEW_GROUPS, 0, float(standard_error)
+    )
 
 
 def error_change(before: Asked, after: Asked, resamples: Resamples) -> Interval:
-    """ECE after minus ECE before, on the same resamples, each of what `asked` returns."""
-    was, were = resampled_errors(*before, resamples)
-    value, values = resampled_errors(*after, resamples)
+    """Mean distance after minus before, on the same resamples, each of what `asked` returns; chance is in both."""
+    (was, were), (value, values) = (_Distances(*each, resamples, BINS).plain() for each in (before, after))
     return summarise(value - was, values - were, 0, resamples.n_groups, least=-1.0)
 
 
-def resampled_errors(
-    targets: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray | None,
-    resamples: Resamples,
-    bins: int = BINS,
-) -> tuple[float, np.ndarray]:
-    """ECE on all rows as it is, and on each resample (resamples,), in the bins of all rows."""
-    targets, scores, weights = check(targets, scores, weights)
-    rows = np.repeat(resamples.group_index, targets.shape[1])
-    known = weights.ravel() > 0
-    groups, targets, scores, weights = (each.ravel()[known] for each in (rows, targets, scores, weights))
-    if not len(scores):
-        return np.nan, np.full(len(resamples.group_counts), np.nan)
-    number, n_groups = _bins(scores, weights, bins), resamples.n_groups
-    shape = (number.max() + 1, n_groups)
-    cell = number * n_groups + groups
-    gap = np.bincount(cell, weights * (targets - scores), np.prod(shape)).reshape(shape)
-    weight = np.bincount(groups, weights, n_groups)
-    counts = resamples.group_counts.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        resampled = np.abs(counts @ gap.T).sum(axis=1) / (counts @ weight)
-    return float(np.abs(gap.sum(axis=1)).sum() / weight.sum()), resampled
+class _Distances:
+    """Sums of label minus score in the bins of all rows, as they are and as they are resampled."""
+
+    def __init__(self, targets, scores, weights, resamples: Resamples, bins: int):
+        targets, scores, weights = check(targets, scores, weights)
+        rows = np.repeat(resamples.group_index, targets.shape[1])
+        known = weights.ravel() > 0
+        groups, targets, scores, weights = (each.ravel()[known] for each in (rows, targets, scores, weights))
+        number, n_groups = _bins(scores, weights, bins), resamples.n_groups
+        shape = (int(number.max(initial=-1)) + 1, n_groups)
+        gap = np.bincount(number * n_groups + groups, weights * (targets - scores), shape[0] * shape[1])
+        gap, weight = gap.reshape(shape), np.bincount(groups, weights, n_groups)
+        counts = resamples.group_counts.astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.share = np.bincount(number, weights) / weight.sum()  # (bins,)
+            self.gaps = gap.sum(axis=1) / weight.sum()  # (bins,), each times its share
+            self.resampled = (counts @ gap.T) / (counts @ weight)[:, None]  # (resamples, bins)
+
+    def plain(self) -> tuple[float, np.ndarray]:
+        """The mean distance of all rows, and of each resample."""
+        if not len(self.gaps):
+            return np.nan, np.full(len(self.resampled), np.nan)
+        return float(np.abs(self.gaps).sum()), np.abs(self.resampled).sum(axis=1)
+
+    def corrected(self) -> tuple[float, np.ndarray]:
+        """The same without what chance adds: once in all rows, once more in a resample of them."""
+        value, values = self.plain()
+        if np.isnan(value) or not len(values):
+            return value, values
+        by_chance = (np.nanvar(self.resampled, axis=0) / self.share).sum()
+
+        def kept(gaps: np.ndarray, times: int) -> np.ndarray:
+            squares = (gaps**2 / self.share).sum(axis=-1)
+            return np.sqrt(np.maximum(0, 1 - times * by_chance / np.maximum(squares, np.finfo(float).tiny)))
+
+        return float(value * kept(self.gaps, 1)), values * kept(self.resampled, 2)
 
 
 def _bins(scores: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarray:
