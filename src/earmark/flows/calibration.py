@@ -37,6 +37,7 @@ from earmark.tagger.metadata import calibrate
 log = logging.getLogger("earmark")
 
 WINDOW, CLIP = LEVELS
+NOISE_ERRORS = 3.0  # standard errors of a loss in ranking that are still noise: several metrics are looked at
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,8 @@ def _ranks_worse(scored: OutOfFold, nested: Nested, level: str, found: Fit, resa
     upstream = LEVELS[: LEVELS.index(level) + 1]
     if all(found.kinds[each] == NONE for each in upstream):
         return False
-    return any(each.interval.high < 0 for each in _rankings(scored, nested, level, resamples))
+    found = [each.interval for each in _rankings(scored, nested, level, resamples)]
+    return any(each.value + NOISE_ERRORS * each.standard_error < 0 for each in found)
 
 
 def _document(
