@@ -58,7 +58,8 @@ def test_members_of_one_framing_become_one_file_that_scores_as_they_do_together(
     fits = json.loads((joined.tagger.parent / "fits" / f"{joined.shipped}.json").read_text())
     sound = folders / "low" / "0.wav"
     files = [made.run.fold("refit", made.model).tagger for made in (trained, logistic)]
-    combined = combine(np.stack([load_tagger(file).score(sound).scores for file in files], axis=1), fits["final"], False)
+    scores = [load_tagger(file).score(sound).scores for file in files]
+    combined = combine(np.stack(scores, axis=1), fits["final"], False)
     found = json.loads(Run(joined.tagger.parent).calibration.read_text(encoding="utf-8"))
     expected = calibrate(combined, found["levels"]["window"]["calibration"], False)
     np.testing.assert_allclose(tagger.score(sound).scores, expected, atol=1e-4)

@@ -51,11 +51,12 @@ def read_member(folder: Path) -> Member:
     run = Run(folder)
     if not (run.tagger.is_file() and run.manifest.is_file()):
         raise RunError(f"{folder}: holds no finished run, so it cannot be a member. Let `earmark train` finish it.")
-    model, file = str(load_tagger(run.tagger).metadata.scores.get("model", "")), run.tagger
-    if run.calibration.is_file():
-        file = run.fold(REFIT, model).tagger
-        if not file.is_file():
+    model = str(load_tagger(run.tagger).metadata.scores.get("model", ""))
+    file = run.fold(REFIT, model).tagger
+    if not file.is_file():
+        if run.calibration.is_file():
             raise RunError(f"{folder}: lacks its tagger before calibration (expected {file}). Train it again.")
+        file = run.tagger
     manifest = read_manifest(run.manifest, look_for_files=False)
     parts = []
     for fold in manifest.fold_numbers:

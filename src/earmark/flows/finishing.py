@@ -19,10 +19,11 @@ from earmark.tagger.tagger import load_tagger
 
 def finish_run(run: Run, source: Path, found: Calibrated) -> None:
     """Write a run's tagger for use from the file that is not calibrated, and calibration.json."""
+    model = onnx.load(source)
 
     def write(metadata: TaggerMetadata) -> Path:
         windows = probes(metadata.window_samples, metadata.sample_rate)
-        finish_tagger(onnx.load(source), run.tagger, metadata, found.window, windows)
+        finish_tagger(model, run.tagger, metadata, found.window, windows)
         return run.tagger
 
     finish(run, write, load_tagger(source).metadata, found)

@@ -96,7 +96,9 @@ def _reliability(facts: Mapping[str, Any]) -> list[str]:
     tags = facts.get("tags", {})
     for level in ("window", "clip"):
         if level in tags:
-            wanted = f"meant to keep a {tags['goal']} of {tags['least']:g} of each label" if "least" in tags else "best F1"
+            wanted = "best F1"
+            if "least" in tags:
+                wanted = f"meant to keep a {tags['goal']} of {tags['least']:g} of each label"
             precision, recall = (_measured(tags[level][name]) for name in ("precision", "recall"))
             lines.append(f"{level} tags ({wanted}): precision {precision}, recall {recall}")
     if heard := facts.get("false_tags_per_hour"):
@@ -115,7 +117,7 @@ def _measured(facts: Mapping[str, Any]) -> str:
 
 
 def _labels_table(metadata: TaggerMetadata, scorecard: Scorecard, model: str) -> str:
-    """Each label with its clips and its score, and where it is not always the best, from which clip score it is named."""
+    """Each label with its clips, its score and, where not always the best is named, the clip score that it takes."""
     metric = "lwlrap" if scorecard.multi_label else "recall"
     per_class = scorecard.models[model].per_class
     header = ["label", "clips", metric]

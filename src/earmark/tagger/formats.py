@@ -91,8 +91,8 @@ class JsonlWriter:
 class CsvWriter:
     """A row per tag: path, start, end, label, score.
 
-    A clip without a tag is a row with the label "unknown" and no score; a window without one has no row. With all_scores
-    a row per clip (or window) and a column per label instead. Clips that failed have no row.
+    A clip without a tag is a row with the label "unknown" and no score; a window without one has no row. With
+    all_scores a row per clip (or window) and a column per label instead. Clips that failed have no row.
     """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
