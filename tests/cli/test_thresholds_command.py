@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from earmark.cli import console, score
 
@@ -17,46 +15,36 @@ DOCUMENT = {"tags": {"goal": "precision"}}
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """`run(*words)`: the command with the flow replaced; its result and what the flow was given."""
+def given(monkeypatch) -> dict:
+    """What the flow was given; it answers with two labels."""
+    given = {}
 
-    class Stdout:
-        """Whatever stdout is now."""
+    def answer(folder, **options):
+        given.update(options, run=folder)
+        return SimpleNamespace(
+            calibrated=SimpleNamespace(document=DOCUMENT, sentences=["Tags: for a precision of 0.9."]),
+            table=lambda: (["label", "from a score of"], [["bark", "never"], ["meow", "0.700"]]),
+            run=SimpleNamespace(tagger=Path("a.tagger.onnx"), card=Path("card.md")),
+        )
 
-        def __getattr__(self, name):
-            return getattr(sys.stdout, name)
-
-    def invoke(*words: str):
-        given = {}
-
-        def answer(folder, **options):
-            given.update(options, run=folder)
-            return SimpleNamespace(
-                calibrated=SimpleNamespace(document=DOCUMENT, sentences=["Tags: for a precision of 0.9."]),
-                table=lambda: (["label", "from a score of"], [["bark", "never"], ["meow", "0.700"]]),
-                run=SimpleNamespace(tagger=Path("a.tagger.onnx"), card=Path("card.md")),
-            )
-
-        monkeypatch.setattr("earmark.flows.thresholds.refit_thresholds", answer)
-        monkeypatch.setattr(console.output, "file", Stdout())
-        app = typer.Typer()
-        app.command()(score.thresholds)
-        return CliRunner().invoke(app, list(words), catch_exceptions=False), given
-
-    return invoke
+    monkeypatch.setattr("earmark.flows.thresholds.refit_thresholds", answer)
+    return given
 
 
-def test_a_row_per_label_and_what_is_measured(run):
-    result, given = run("runs/pets", "--precision", "0.9")
+def test_a_row_per_label_and_what_is_measured(given, monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(console.output, "file", shown)
+    score.thresholds(Path("runs/pets"), precision=0.9)
     assert given == {"run": Path("runs/pets"), "precision": 0.9, "recall": None}
-    words = [line.split() for line in result.stdout.splitlines()]
+    text = shown.getvalue()
+    words = [line.split() for line in text.splitlines()]
     assert ["bark", "never"] in words
     assert ["meow", "0.700"] in words
-    assert "Tags: for a precision of 0.9." in result.stdout
-    assert "a.tagger.onnx" in result.stdout
+    assert "Tags: for a precision of 0.9." in text
+    assert "a.tagger.onnx" in text
 
 
-def test_json_is_the_whole_document(run):
-    result, given = run("runs/pets", "--recall", "0.8", "--json")
-    assert json.loads(result.stdout) == DOCUMENT
+def test_json_is_the_whole_document(given, capsys):
+    score.thresholds(Path("runs/pets"), recall=0.8, as_json=True)
+    assert json.loads(capsys.readouterr().out) == DOCUMENT
     assert given["recall"] == 0.8
