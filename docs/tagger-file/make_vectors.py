@@ -136,6 +136,16 @@ def calibrated() -> onnx.ModelProto:
     return graph.model(N_MELS)
 
 
+def unsure() -> onnx.ModelProto:
+    """Two softmaxes averaged; their scores calibrated in the graph by a temperature, as a mean of networks is."""
+    graph = Graph()
+    graph("Identity", log_bands(graph, "waveform"), output="embedding")
+    mean = graph("Mean", *(head(graph, "embedding", N_MELS, seed, "Softmax") for seed in (10, 11)))
+    inside = graph("Clip", mean, graph.constant(1e-7), graph.constant(1 - 1e-7))
+    graph("Softmax", graph("Mul", graph("Log", inside), graph.constant(1 / 0.6)), axis=-1, output="scores")
+    return graph.model(N_MELS)
+
+
 def ends() -> onnx.ModelProto:
     """A linear head on log-bands, for windows at start, middle and end."""
     graph = Graph()
@@ -212,7 +222,7 @@ def forest() -> onnx.ModelProto:
 
 
 def document(name: str) -> dict:
-    """The metadata of one kind; between them they say everything that can be said: ends, lengths and full version 2."""
+    """The metadata of one kind; between them they say everything that can be said."""
     common = {
         "format": "earmark-tagger",
         "format_version": 1,
@@ -253,6 +263,12 @@ def document(name: str) -> dict:
                 "clip": {"kind": "platt", "scale": [1.5, 0.7, 1.0], "bias": [0.1, -0.3, 0.0]},
             },
             "an_extra_field": "readers pass over what they do not know",
+        },
+        "unsure": {
+            "format_version": 3,
+            "multi_label": False,
+            "thresholds": {"window": [0.4, None, 0.0], "clip": [None, 0.4, 0.45]},
+            "calibration": {"window": None, "clip": {"kind": "temperature", "temperature": 1.25}},
         },
         "ends": {"format_version": 2, "views": "ends", "padding": "zeros", "pool": "geometric"},
         "lengths": {"format_version": 2, "views": "lengths", "view_seconds": [0.25, 0.5, 1.0]},
@@ -301,7 +317,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_sounds(folder)
     expected = {}
-    for build in (cnn, forest, patches, ensemble, calibrated, ends, lengths, full):
+    for build in (cnn, forest, patches, ensemble, calibrated, unsure, ends, lengths, full):
         name = build.__name__
         model, text = build(), json.dumps(document(name))
         helper.set_model_props(model, {"earmark": text})

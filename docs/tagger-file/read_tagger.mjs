@@ -22,7 +22,7 @@ function calibrate(scores, calibration, multiLabel) {
 
 function tags(scores, thresholds, t) {
   const chosen = t.multi_label ? scores.keys() : [scores.indexOf(Math.max(...scores))];
-  const reached = (i) => Math.fround(scores[i]) >= Math.fround(thresholds[i]);
+  const reached = (i) => thresholds[i] !== null && Math.fround(scores[i]) >= Math.fround(thresholds[i]); // null: never
   return [...chosen].filter(reached).map((i) => t.labels[i]);
 }
 
@@ -57,7 +57,7 @@ function views(n, t) {
 }
 
 export async function readTagger(ort, graph, t, samples) {
-  if (t.format !== "earmark-tagger" || t.format_version > 2) throw new Error("not a tagger of format version 1 or 2");
+  if (t.format !== "earmark-tagger" || t.format_version > 3) throw new Error("not a tagger of format version 1 to 3");
   const session = await ort.InferenceSession.create(graph);
   const repeat = t.padding === "repeat";
   const sample = (i) => (repeat ? samples[i % samples.length] : (samples[i] ?? 0)); // before and behind it: zeros

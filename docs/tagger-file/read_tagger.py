@@ -28,7 +28,8 @@ def calibrate(scores, calibration, multi_label):
 
 def tags(scores, thresholds, t):
     chosen = range(len(scores)) if t["multi_label"] else [int(np.argmax(scores))]
-    return [t["labels"][i] for i in chosen if np.float32(scores[i]) >= np.float32(thresholds[i])]
+    limits = [np.float32(np.inf if limit is None else limit) for limit in thresholds]  # None: never named
+    return [t["labels"][i] for i in chosen if np.float32(scores[i]) >= limits[i]]
 
 
 def padded(samples, length, padding):
@@ -63,8 +64,8 @@ def hear(tagger, sound):
     """The metadata of one file; of what it hears: starts in samples, starts and ends in seconds, scores."""
     session = onnxruntime.InferenceSession(str(tagger), providers=["CPUExecutionProvider"])
     t = json.loads(session.get_modelmeta().custom_metadata_map["earmark"])
-    if t["format"] != "earmark-tagger" or t["format_version"] > 2:
-        raise SystemExit(f"{tagger}: not a tagger of format version 1 or 2")
+    if t["format"] != "earmark-tagger" or t["format_version"] > 3:
+        raise SystemExit(f"{tagger}: not a tagger of format version 1 to 3")
     with wave.open(str(sound)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
     heard = windows(samples, t)

@@ -30,6 +30,7 @@ PUBLIC = {
     "load_audio": "earmark.audio:load",
     "load_tagger": "earmark.tagger:load_tagger",
     "read_manifest": "earmark.data:read_manifest",
+    "refit_thresholds": "earmark.flows.thresholds:refit_thresholds",
     "score_files": "earmark.tagger:score_files",
     "split": "earmark.flows.split:split",
     "tag_files": "earmark.tagger:tag_files",

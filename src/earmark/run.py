@@ -127,6 +127,11 @@ class Run:
         return self.folder / "scorecard.json"
 
     @property
+    def calibration(self) -> Path:
+        """How calibration and thresholds were fitted, and what is measured of them."""
+        return self.folder / "calibration.json"
+
+    @property
     def test_looks(self) -> Path:
         """Evaluations of the run's tagger on locked test splits."""
         return self.folder / "test_looks.jsonl"

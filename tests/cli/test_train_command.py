@@ -1,10 +1,10 @@
-"""What --on, --head, --finetune and --from stand for, and what they cannot stand beside."""
+"""What --on, --head, --finetune, --from, --precision and --recall stand for, and what they cannot stand beside."""
 
 from __future__ import annotations
 
 import pytest
 
-from earmark.cli.train import _backbone, _require_network
+from earmark.cli.train import _backbone, _require_network, _thresholds
 from earmark.errors import ConfigError
 
 
@@ -55,3 +55,9 @@ def test_options_that_contradict_each_other_are_refused(given, message):
 def test_a_learning_rate_is_not_looked_for_where_there_is_none(model, or_from_scratch, message):
     with pytest.raises(ConfigError, match=message):
         _require_network(model, or_from_scratch)
+
+
+def test_a_promise_stands_for_two_settings():
+    assert _thresholds(0.95, None) == {"thresholds.goal": "precision", "thresholds.least": "0.95"}
+    assert _thresholds(None, 0.8) == {"thresholds.goal": "recall", "thresholds.least": "0.8"}
+    assert _thresholds(None, None) == {}

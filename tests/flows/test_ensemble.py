@@ -17,6 +17,7 @@ from earmark.predictions import Predictions
 from earmark.run import Run, to_json
 from earmark.tagger import load_tagger
 from earmark.tagger.combination import combine
+from earmark.tagger.metadata import calibrate
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +57,12 @@ def test_members_of_one_framing_become_one_file_that_scores_as_they_do_together(
     assert joined.tagger.name == "both.tagger.onnx"
     fits = json.loads((joined.tagger.parent / "fits" / f"{joined.shipped}.json").read_text())
     sound = folders / "low" / "0.wav"
-    scores = [load_tagger(run.tagger).score(sound).scores for run in (trained.run, logistic.run)]
-    expected = combine(np.stack(scores, axis=1), fits["final"], False)
-    np.testing.assert_allclose(tagger.score(sound).scores, expected, atol=1e-5)
+    files = [made.run.fold("refit", made.model).tagger for made in (trained, logistic)]
+    scores = [load_tagger(file).score(sound).scores for file in files]
+    combined = combine(np.stack(scores, axis=1), fits["final"], False)
+    found = json.loads(Run(joined.tagger.parent).calibration.read_text(encoding="utf-8"))
+    expected = calibrate(combined, found["levels"]["window"]["calibration"], False)
+    np.testing.assert_allclose(tagger.score(sound).scores, expected, atol=1e-4)
     facts = tagger.metadata
     assert facts.trained_on["ensemble"] == joined.shipped
     assert facts.scores["of"].startswith("nested")

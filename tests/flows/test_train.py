@@ -35,6 +35,7 @@ def times_of_training(run: Run):
 def test_the_run_folder_holds_everything(trained):
     found = files_below(trained.run.folder)
     top = {"config.yaml", "manifest.csv", "environment.txt", "scorecard.json", "card.md", "report.html"}
+    top |= {"calibration.json"}
     expected = {*top, "tones.tagger.onnx", *(f"predictions.{model}.csv" for model in MODELS)}
     folds = {f"fold_{fold}/{model}" for fold in (0, 1) for model in MODELS}
     expected |= {f"{fold}/{name}" for fold in folds for name in ("result.json", "tagger.onnx", "predictions.npz")}
@@ -159,7 +160,7 @@ def test_a_run_broken_off_between_training_and_scoring_is_finished(train, traine
         assert broken_off.predictions(model).read_bytes() == trained.run.predictions(model).read_bytes()
     assert broken_off.scorecard.read_bytes() == trained.run.scorecard.read_bytes()
     assert broken_off.tagger.read_bytes() == trained.run.tagger.read_bytes()
-    assert {"card.md", "report.html"} < files_below(broken_off.folder)
+    assert {"card.md", "report.html", "calibration.json"} < files_below(broken_off.folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None], ids=["empty", "other", "cut"])

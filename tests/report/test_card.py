@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from earmark.errors import TaggerFileError
 from earmark.evaluation import Scorecard
 from earmark.report import card_text
 from earmark.run import Run
+from earmark.tagger import load_tagger
 from earmark.tagger.metadata import TaggerMetadata
 
 
@@ -25,7 +28,7 @@ def make_card_run(make_run, write_tagger):
             0.2,
             0.1,
             multi_label=multi_label,
-            thresholds={"clip": (0.25,) * len(labels)},
+            thresholds={"clip": (0.25 if multi_label else 0.0,) * len(labels)},  # 0: the best is always named
             trained_on={"n_clips": 48, "data": "farm", "content_hash": "abc"},
             versions={"torch": "2.13"},
             scores={"model": "se_cnn"},
@@ -67,6 +70,28 @@ def test_every_label_has_a_row_that_markdown_cannot_break(make_card_run, labels,
     n_bars = 5 if multi_label else 4
     assert all(row.count("|") - row.count("\\|") == n_bars for row in rows)
     assert any("\\<b\\>bold" in row for row in rows)
+
+
+def test_what_the_scores_mean_stands_in_the_card(make_card_run, write_tagger):
+    run = make_card_run(multi_label=True)
+    known = load_tagger(run.tagger).metadata
+    measured = {"value": 0.031, "low": 0.01, "high": 0.05}
+    facts = {
+        "calibration": {"clip": {"kind": "platt", "ece_before": {**measured, "value": 0.12}, "ece": measured}},
+        "tags": {
+            "goal": "precision",
+            "least": 0.9,
+            "clip": {"precision": dict.fromkeys(measured), "recall": {**measured, "low": None}},
+        },
+        "false_tags_per_hour": {"silence": 0.0, "white noise": 12.5},
+    }
+    thresholds = {"clip": (None, *known.thresholds["clip"][1:])}
+    write_tagger(run.tagger, replace(known, reliability=facts, thresholds=thresholds))
+    text = card_text(run)
+    assert "clip scores are off by 0.031 (0.010 to 0.050) on average" in text
+    assert "meant to keep a precision of 0.9 of each label): precision –, recall 0.031" in text
+    assert "silence 0, white noise 12.5" in text
+    assert label_rows(text)[0].endswith("| never |")
 
 
 def test_thresholds_stand_in_the_card_where_they_decide(make_card_run):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def test_csv_is_a_row_per_tag(tagged):
         ("high.wav", "0", "0.5", "high"),
     ]
     assert all(0.9 < float(row[4]) <= 1 for row in rows)
+
+
+def test_a_clip_without_a_tag_is_unknown_and_a_window_without_one_has_no_row(tagged):
+    tagger, clips = tagged
+    nothing = Selection(threshold=1.1)
+    pooled = [replace(clip, predictions=tagger.pool(clip.predictions)) for clip in clips if clip.predictions]
+    _, *rows = csv.reader(io.StringIO(text("csv", tagger, pooled, nothing)))
+    assert [(Path(row[0]).name, *row[1:]) for row in rows] == [
+        ("low.wav", "0", "1", "unknown", ""),
+        ("high.wav", "0", "0.5", "unknown", ""),
+    ]
+    assert len(text("csv", tagger, clips, nothing).splitlines()) == 1
+    lines = [json.loads(line) for line in text("jsonl", tagger, clips, nothing).splitlines()]
+    assert [line.get("unknown") for line in lines if line["error"] is None] == [True] * 3
+    assert "unknown" not in text("jsonl", tagger, clips)
 
 
 def test_csv_with_all_scores_is_a_column_per_label(tagged):

@@ -39,6 +39,13 @@ def test_half_a_sample_is_rounded_up_as_in_every_language(make_metadata):
     assert (metadata.window_samples, metadata.hop_samples) == (5513, 16538)
 
 
+def test_a_label_that_is_never_named_needs_version_three_and_nothing_else_does(make_metadata):
+    assert make_metadata(reliability={"tags": {"goal": "f1"}}).format_version == 1
+    never = make_metadata(thresholds={"clip": (None, 0.4)})
+    assert (never.format_version, json.loads(never.to_json())["thresholds"]["clip"]) == (3, [None, 0.4])
+    assert TaggerMetadata.from_json(never.to_json()) == never
+
+
 def test_unknown_fields_are_passed_over(make_metadata):
     document = json.loads(make_metadata().to_json()) | {"from_the_future": [1]}
     assert TaggerMetadata.from_json(json.dumps(document)) == make_metadata()
@@ -47,7 +54,7 @@ def test_unknown_fields_are_passed_over(make_metadata):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 3}, "format version 3, and this Earmark reads up to 2. pip install --upgrade"),
+        ({"format_version": 4}, "format version 4, and this Earmark reads up to 3. pip install --upgrade"),
         ({"format_version": "1"}, "format_version is '1' .expected a whole number"),
         ({"format_version": 0}, "format_version is 0"),
         ({"format": "other"}, 'is not an object with "format": "earmark-tagger"'),
@@ -75,8 +82,8 @@ def test_unknown_fields_are_passed_over(make_metadata):
             "thresholds.window is .* .expected 2 numbers",
         ),
         (
-            {"thresholds": {"window": [0.5, None], "clip": [0.5, 0.5]}},
-            "thresholds.window is .* .expected 2 numbers",
+            {"thresholds": {"window": [0.5, "0.5"], "clip": [0.5, 0.5]}},
+            "thresholds.window is .* .expected 2 numbers or null",
         ),
         (
             {"calibration": {"window": {"kind": "platt"}, "clip": None}},

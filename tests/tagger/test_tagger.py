@@ -83,6 +83,15 @@ def test_one_label_holds_if_only_one_can(make_tagger):
     assert [[tag.label for tag in tags] for tags in found] == [["high"], ["low"], []]
 
 
+@pytest.mark.parametrize("multi_label", [True, False])
+def test_a_label_without_a_threshold_is_never_named_but_when_asked_for(make_tagger, multi_label):
+    tagger = make_tagger(multi_label=multi_label, thresholds={"clip": (0.2, None)})
+    sure = rows(tagger, [[0.1, 1.0]])
+    assert tagger.tags(sure) == [[]]
+    assert [tag.label for tag in tagger.tags(sure, top=1)[0]] == ["high"]
+    assert [tag.label for tag in tagger.tags(sure, threshold=0.9)[0]] == ["high"]
+
+
 def test_top_takes_the_best_whatever_their_threshold(make_tagger):
     for multi_label in (True, False):
         tagger = make_tagger(multi_label=multi_label)

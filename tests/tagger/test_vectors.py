@@ -12,7 +12,7 @@ from earmark.tagger import load_tagger
 from earmark.windows import frame
 
 VECTORS = Path(__file__).parents[2] / "docs" / "tagger-file"
-KINDS = ("cnn", "forest", "patches", "ensemble", "calibrated", "ends", "lengths", "full", "together")
+KINDS = ("cnn", "forest", "patches", "ensemble", "calibrated", "unsure", "ends", "lengths", "full", "together")
 EXPECTED = json.loads((VECTORS / "expected.json").read_text())
 
 

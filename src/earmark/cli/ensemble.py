@@ -16,6 +16,8 @@ def ensemble(
     out: Annotated[Path, typer.Option(help="The ensemble's folder.")] = Path("runs/ensemble"),
     how: Annotated[str, typer.Option(help="mean, geometric, rank, greedy, weights, stack or all.")] = "all",
     seed: Annotated[int, typer.Option(help="Of the stacker.")] = 0,
+    precision: options.Precision = None,
+    recall: options.Recall = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Are several models together better than the best of them? Nested scores, and one tagger of all.
@@ -33,7 +35,7 @@ def ensemble(
     from earmark.flows.ensemble import ensemble as run_ensemble
 
     show_log()
-    found = run_ensemble(runs, out, how=how, seed=seed)
+    found = run_ensemble(runs, out, how=how, seed=seed, precision=precision, recall=recall)
     if as_json:
         print_json(found.to_dict())
         return

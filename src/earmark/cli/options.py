@@ -49,6 +49,26 @@ Backbones = Annotated[
 AllowLeak = Annotated[
     bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
 ]
+Precision = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Name a label only where so many of its tags are right, such as 0.9; else the sound is unknown.",
+        show_default=False,
+    ),
+]
+Recall = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Name a label so readily that so many of its sounds are found, such as 0.9.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")]
 Threads = Annotated[

@@ -66,6 +66,8 @@ def train(
     start: Start = None,
     or_from_scratch: FromScratch = False,
     seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
+    precision: options.Precision = None,
+    recall: options.Recall = None,
     recipe: options.Recipe = None,
     setting: options.Settings = None,
     fraction: options.Fraction = 1.0,
@@ -94,6 +96,8 @@ def train(
 
       earmark train sounds/ --on mn04_as --finetune
 
+      earmark train sounds/ --precision 0.9
+
       earmark train sounds/ --fraction 0.05 --out runs/quick
 
       earmark train sounds/ --find-lr
@@ -104,6 +108,7 @@ def train(
     from earmark.flows.first_look import has_stages, look
 
     short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start, or_from_scratch)}
+    short |= _thresholds(precision, recall)
     settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
     stands_on, tuned = [each for each in (on, start) if each], finetune or start is not None
     look(data, recipe, settings, stands_on, head if on else None, finetuned=tuned, or_from_scratch=or_from_scratch)
@@ -178,6 +183,16 @@ def _train_stages(data: Path, out: Path | None, for_one: bool, how: dict[str, An
     if for_one:
         raise ConfigError("--find-lr and --or-from-scratch are for one training. The recipe has several.")
     show_stages(train_stages(data, out, **how), as_json)
+
+
+def _thresholds(precision: float | None, recall: float | None) -> dict[str, str]:
+    """The settings that --precision and --recall stand for."""
+    if precision is None and recall is None:
+        return {}
+    from earmark.evaluation.thresholds import ThresholdConfig
+
+    wanted = ThresholdConfig.keeping(precision, recall)
+    return {"thresholds.goal": wanted.goal, "thresholds.least": f"{wanted.least:g}"}
 
 
 def _require_network(model: str | None, or_from_scratch: bool) -> None:

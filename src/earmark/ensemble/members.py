@@ -13,7 +13,7 @@ from earmark.data.readers import read_manifest
 from earmark.ensemble.panel import Panel
 from earmark.errors import ConfigError, RunError, summarise_rows
 from earmark.predictions import Predictions, concatenate
-from earmark.run import Run
+from earmark.run import REFIT, Run
 from earmark.tagger.combination import on_rows
 from earmark.tagger.tagger import Tagger, load_tagger
 
@@ -22,12 +22,13 @@ from earmark.tagger.tagger import Tagger, load_tagger
 class Member:
     """A run that takes part.
 
-    model: what it ships. tagger: the shipped file, opened.
+    model: what it ships. file, tagger: that file before calibration, as its out-of-fold scores are; opened.
     manifest: the clips that it is scored on. windows: its scores of their windows, out of fold.
     """
 
     run: Run
     model: str
+    file: Path
     tagger: Tagger
     manifest: Manifest
     windows: Predictions
@@ -50,11 +51,15 @@ def read_member(folder: Path) -> Member:
     run = Run(folder)
     if not (run.tagger.is_file() and run.manifest.is_file()):
         raise RunError(f"{folder}: holds no finished run, so it cannot be a member. Let `earmark train` finish it.")
-    tagger = load_tagger(run.tagger)
-    model = str(tagger.metadata.scores.get("model", ""))
+    model = str(load_tagger(run.tagger).metadata.scores.get("model", ""))
+    file = run.fold(REFIT, model).tagger
+    if not file.is_file():
+        if run.calibration.is_file():
+            raise RunError(f"{folder}: lacks its tagger before calibration (expected {file}). Train it again.")
+        file = run.tagger
     manifest = read_manifest(run.manifest, look_for_files=False)
     windows = read_windows(run, model, manifest)
-    return Member(run, model, tagger, manifest.select(manifest.scored), windows)
+    return Member(run, model, file, load_tagger(file), manifest.select(manifest.scored), windows)
 
 
 def read_windows(run: Run, model: str, manifest: Manifest) -> Predictions:

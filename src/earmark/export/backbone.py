@@ -166,12 +166,8 @@ def _logits(graph: onnx.GraphProto, scores: onnx.ValueInfoProto) -> onnx.ValueIn
 
     Log odds would do for all, but scores near 0 and 1 have lost the digits: a logit of -44 would come back as -16.
     """
-    made_by = {name: node for node in graph.node for name in node.output}
-    node = made_by.get(scores.name)
-    stacked = made_by.get(node.input[0]) if node and node.op_type == "ReduceMean" else None
-    if stacked and stacked.op_type == "Unsqueeze" and stacked.input[1:] == node.input[1:]:  # the mean of one network
-        node = made_by.get(stacked.input[0])
-    if node and node.op_type in ("Sigmoid", "Softmax"):
+    node = squashing(graph, scores.name)
+    if node:
         found = node.input[0]
     else:
         add = Nodes("logits_")
@@ -184,6 +180,16 @@ def _logits(graph: onnx.GraphProto, scores: onnx.ValueInfoProto) -> onnx.ValueIn
     value.CopyFrom(scores)
     value.name = found
     return value
+
+
+def squashing(graph: onnx.GraphProto, scores: str) -> onnx.NodeProto | None:
+    """The sigmoid or softmax that makes scores; None where they are something else."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    node = made_by.get(scores)
+    stacked = made_by.get(node.input[0]) if node and node.op_type == "ReduceMean" else None
+    if stacked and stacked.op_type == "Unsqueeze" and stacked.input[1:] == node.input[1:]:  # the mean of one network
+        node = made_by.get(stacked.input[0])
+    return node if node and node.op_type in ("Sigmoid", "Softmax") else None
 
 
 def _cut(add: Nodes, patch: Framing, window_samples: int, output: str) -> None:

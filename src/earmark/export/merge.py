@@ -70,7 +70,7 @@ def share(graph: onnx.GraphProto) -> None:
         constants += [tensor] if found[0] == tensor.name else []
     kept, given = [], {value.name for value in graph.output}
     for node in graph.node:
-        _rename(node, same)
+        rename(node, same)
         found = first.setdefault(_computation(node), list(node.output))
         if found == list(node.output) or given & set(node.output):
             kept.append(node)
@@ -93,7 +93,7 @@ def _computation(node: onnx.NodeProto) -> Hashable:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     own = [*copy.output, *(name for graph in _graphs(copy) for name in _defined(graph))]
-    _rename(copy, {name: f"={number}" for number, name in enumerate(own) if name})
+    rename(copy, {name: f"={number}" for number, name in enumerate(own) if name})
     for graph in _graphs(copy):
         graph.ClearField("name")
         graph.ClearField("value_info")
@@ -120,7 +120,7 @@ def _defined(graph: onnx.GraphProto) -> list[str]:
     ]
 
 
-def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+def rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
     """Call values by other names, also inside the node's graphs."""
     for graph in _graphs(node):
         for value in (*graph.input, *graph.initializer, *graph.output):

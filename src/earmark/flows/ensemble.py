@@ -7,7 +7,8 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,21 @@ from earmark.ensemble.nested import Fits, error_correlations, fit_nested, judge,
 from earmark.ensemble.panel import Panel
 from earmark.ensemble.standing import Standing
 from earmark.errors import RunError
+from earmark.evaluation.calibration import AUTO
 from earmark.evaluation.scorecard import LEAK, Scorecard
+from earmark.evaluation.thresholds import ThresholdConfig
+from earmark.export.calibration import finish_tagger
 from earmark.export.graph import write_tagger
+from earmark.flows.calibration import CLIP, Calibrated, OutOfFold, calibrated
 from earmark.flows.experiment import package_versions
+from earmark.flows.finishing import finish
 from earmark.flows.pretrained import probes
-from earmark.flows.train import fitted_thresholds
 from earmark.lookup import lookup
-from earmark.predictions import Predictions
+from earmark.predictions import LEVELS, Predictions
 from earmark.run import TAGGER_SUFFIX, Run, write_json
 from earmark.tagger.combination import combine
 from earmark.tagger.home import FOLDER_SUFFIX
 from earmark.tagger.metadata import TaggerMetadata
-from earmark.tagger.tagger import load_tagger
 from earmark.tagger.tagger_folder import write_folder
 
 log = logging.getLogger("earmark")
@@ -46,7 +50,15 @@ STANDING = "ensemble.json"
 SOFT_LABELS = "soft_labels.csv"
 
 
-def ensemble(runs: Sequence[Path | str], out: Path | str, *, how: str = ALL, seed: int = 0) -> Standing:
+def ensemble(
+    runs: Sequence[Path | str],
+    out: Path | str,
+    *,
+    how: str = ALL,
+    seed: int = 0,
+    precision: float | None = None,
+    recall: float | None = None,
+) -> Standing:
     """Join finished runs: nested scores of each kind of ensemble, and the tagger of one. Fits that are done are read.
 
     Args:
@@ -54,10 +66,12 @@ def ensemble(runs: Sequence[Path | str], out: Path | str, *, how: str = ALL, see
         out: the ensemble's folder.
         how: a name in ENSEMBLES, or "all": of these the simplest is shipped within one standard error of the best.
         seed: of the stacker.
+        precision, recall: that every label's tags are to keep, one of them; neither = for the best F1.
 
     Raises:
         EarmarkError: the runs do not belong together, or the folder belongs to others.
     """
+    config = ThresholdConfig.keeping(precision, recall)
     kinds = list(ENSEMBLES) if how == ALL else [how]
     lookup({**ENSEMBLES, ALL: ENSEMBLES["mean"]}, how, "ensemble")
     members = read_members(runs)
@@ -74,8 +88,12 @@ def ensemble(runs: Sequence[Path | str], out: Path | str, *, how: str = ALL, see
         panel, alone, {kind: each.scores for kind, each in clips.items()}, leaks_of(members)
     )
     used, combination = without_idle(members, fits[shipped].final)
-    metadata = shipped_metadata(run, used, panel, shipped, rows[shipped], clips[shipped], card)
-    tagger = ship(run, used, combination, metadata)
+    scored = OutOfFold.of(members[0].manifest, rows[shipped], panel.pool, panel.multi_label)
+    levels = LEVELS if share_windows(used) else (CLIP,)  # where several graphs are asked, none can calibrate the whole
+    found = calibrated(scored, AUTO, config, levels=levels, model=shipped)
+    card = replace(card, remarks=(*card.remarks, *found.sentences))
+    metadata = shipped_metadata(run, used, panel, shipped, clips[shipped], card)
+    tagger = finish(run, partial(ship, run, used, combination, found), metadata, found)
     write_soft_labels(members[0].manifest, clips[shipped].scores, run.folder / SOFT_LABELS)
     names = tuple(member.name for member in used)
     standing = Standing(panel.names, card, comparisons, error_correlations(panel), shipped, names, tagger)
@@ -93,7 +111,7 @@ def claim_members(run: Run, members: Sequence[Member]) -> None:
         {
             "name": member.name,
             "model": member.model,
-            "tagger": content_hash(member.run.tagger),
+            "tagger": content_hash(member.file),
             "scores": digest(member.windows.scores),
         }
         for member in members
@@ -161,12 +179,11 @@ def shipped_metadata(
     members: Sequence[Member],
     panel: Panel,
     kind: str,
-    rows: Predictions,
     clips: Predictions,
     card: Scorecard,
 ) -> TaggerMetadata:
-    """The facts of the tagger: thresholds and score are those of nested fits."""
-    lead, manifest = members[rows_of(members)].tagger.metadata, members[0].manifest
+    """The facts of the tagger: the score is that of nested fits."""
+    lead = members[rows_of(members)].tagger.metadata
     trained = [member.tagger.metadata.trained_on for member in members]
     found = card.models[kind].metrics[card.primary_metric]
     return TaggerMetadata(
@@ -180,7 +197,6 @@ def shipped_metadata(
         pool=panel.pool,
         views=lead.views,
         view_seconds=lead.view_seconds,
-        thresholds=fitted_thresholds(manifest, rows, clips),
         clip_seconds_max=float(np.max(clips.ends - clips.starts)),
         trained_on={
             "n_clips": trained[0].get("n_clips", 0),
@@ -205,21 +221,26 @@ def shipped_metadata(
     )
 
 
-def ship(run: Run, members: Sequence[Member], combination: Mapping[str, Any], metadata: TaggerMetadata) -> Path:
+def ship(
+    run: Run,
+    members: Sequence[Member],
+    combination: Mapping[str, Any],
+    found: Calibrated,
+    metadata: TaggerMetadata,
+) -> Path:
     """Write the tagger: one file if the members hear the same windows, else a folder. Its path."""
     folder = run.folder / f"{run.name}{FOLDER_SUFFIX}"
     if not share_windows(members):
-        files = {f"{member.name}{TAGGER_SUFFIX}": member.run.tagger for member in members}
+        files = {f"{member.name}{TAGGER_SUFFIX}": member.file for member in members}
         write_folder(folder, files, rows_of(members), combination, metadata)
-        load_tagger(folder)
         run.tagger.unlink(missing_ok=True)  # of another kind of ensemble
         return folder
     windows = probes(metadata.window_samples, metadata.sample_rate)
     scores = np.stack([member.tagger.backend.run(windows)[0] for member in members], axis=1)
-    models = [onnx.load(member.run.tagger) for member in members]
+    models = [onnx.load(member.file) for member in members]
     graph = ensemble_graph(models, combination, metadata.multi_label)
     write_tagger(graph, metadata, run.tagger, windows, combine(scores, combination, metadata.multi_label))
-    load_tagger(run.tagger)
+    finish_tagger(graph, run.tagger, metadata, found.window, windows)
     if folder.exists():
         shutil.rmtree(folder)
     return run.tagger

@@ -75,7 +75,6 @@ class Experiment:
         name: str,
         trained_on: Manifest,
         *,
-        thresholds: Mapping[str, tuple[float, ...]] | None = None,
         clip_seconds_max: float | None = None,
         scores: Mapping[str, Any] | None = None,
     ) -> TaggerMetadata:
@@ -93,7 +92,7 @@ class Experiment:
             views=self.config.window.views,
             view_seconds=self.config.window.view_seconds,
             # A softmax always has a best class; until thresholds are fitted it is named.
-            thresholds=thresholds or ({} if self.manifest.multi_label else no_thresholds(self.manifest)),
+            thresholds={} if self.manifest.multi_label else no_thresholds(self.manifest),
             clip_seconds_max=clip_seconds_max,
             trained_on={
                 "content_hash": trained_on.content_hash(hashes),

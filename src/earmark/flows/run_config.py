@@ -14,6 +14,8 @@ from earmark.augment.pipeline import AugmentConfig
 from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.config import change, keyword_options, parse_assignments, read_yaml, require
 from earmark.errors import ConfigError
+from earmark.evaluation.calibration import AUTO, CALIBRATIONS
+from earmark.evaluation.thresholds import ThresholdConfig
 from earmark.flows.first_look import STAGES
 from earmark.lookup import did_you_mean, lookup
 from earmark.models.branches import BRANCHES
@@ -178,6 +180,7 @@ class RunConfig:
     precision: "float32", "bfloat16", or "auto" = bfloat16 where the hardware has it.
     ship: the tagger for use: "refit" on all clips, or the "ensemble" of the folds' networks.
     seed: of everything random but the folds.
+    calibration: "auto", whatever of temperature and Platt's makes out-of-fold scores truer, or "none".
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -194,9 +197,12 @@ class RunConfig:
     precision: str = "auto"
     ship: str = "refit"
     seed: int = 0
+    calibration: str = AUTO
+    thresholds: ThresholdConfig = field(default_factory=ThresholdConfig)
 
     def __post_init__(self):
         choices = {
+            "calibration": (self.calibration, CALIBRATIONS),
             "window.padding": (self.window.padding, PADDINGS),
             "window.pool": (self.window.pool, POOLS),
             "window.views": (self.window.views, VIEWS),

@@ -11,24 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from earmark.baselines import BASELINE, BASELINES, PLAIN_HEAD
-from earmark.data.manifest import Manifest
 from earmark.errors import FetchError, NotHereError
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
-from earmark.evaluation.thresholds import best_f1_threshold
 from earmark.flows.agreement import find_agreement
 from earmark.flows.backbones import find_backbone, head_of, patched
+from earmark.flows.calibration import Calibrated, OutOfFold, calibrated
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, fit_folds
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
-from earmark.flows.experiment import Experiment, claim, learnt_clips, no_thresholds
+from earmark.flows.experiment import Experiment, claim, learnt_clips
+from earmark.flows.finishing import finish_run
 from earmark.flows.prepare import prepare, write_failures, write_leaks
 from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.flows.workers import train_folds
 from earmark.predictions import Predictions
 from earmark.report.card import card_text
 from earmark.report.report import write_report
-from earmark.run import REFIT, Run, write_atomically, write_json, write_text
+from earmark.run import REFIT, Run, write_json, write_text
 from earmark.tagger.metadata import TaggerMetadata
-from earmark.tagger.tagger import load_tagger
 
 log = logging.getLogger("earmark")
 
@@ -127,7 +126,10 @@ def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
     }
     for name, predictions in clips.items():
         predictions.save(run.predictions(name))
-    scored = manifest.select(manifest.scored)
+    main = config.model_name
+    out_of_fold = OutOfFold.of(manifest, windows[main], config.window.pool, manifest.multi_label)
+    found = calibrated(out_of_fold, config.calibration, config.thresholds, model=main)
+    scored = out_of_fold.manifest
     scorecard = make_scorecard(
         scored.present(),
         {name: predictions.scores for name, predictions in clips.items()},
@@ -136,11 +138,10 @@ def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
         folds=scored.folds,
         multi_label=scored.multi_label,
         weights=scored.label_weights(),
-        remarks=remarks,
+        remarks=[*remarks, *found.sentences],
     )
     scorecard.save(run.scorecard)
-    main = config.model_name
-    ship(experiment, models[main], windows[main], clips[main], scorecard)
+    ship(experiment, models[main], windows[main], found, scorecard)
     write_text(run.card, card_text(run))
     write_report(run.folder)
     return scorecard
@@ -182,27 +183,23 @@ def ship(
     experiment: Experiment,
     folds: ClassifierFolds | NetworkFolds,
     windows: Predictions,
-    clips: Predictions,
+    found: Calibrated,
     scorecard: Scorecard,
 ) -> None:
-    """Make the tagger for use, with thresholds from the out-of-fold scores, unless a run before a kill has made it."""
+    """Make the tagger for use, unless a run before a kill has, and finish it with calibration and thresholds."""
     run, config = experiment.run, experiment.config
     folder = run.fold(REFIT, config.model_name)
     if not folder.result.exists():
-        metadata = shipped_metadata(experiment, windows, clips, scorecard)
+        metadata = shipped_metadata(experiment, windows, scorecard)
         if config.ship == "ensemble" and isinstance(folds, NetworkFolds):
             folds.export_ensemble(folder, metadata)
         else:
             folds.export_refit(folder, metadata)
-        load_tagger(folder.tagger)
         write_json(folder.result, {"ship": config.ship, "n_clips": len(experiment.manifest)})
-    with write_atomically(run.tagger) as temporary:
-        temporary.write_bytes(folder.tagger.read_bytes())
+    finish_run(run, folder.tagger, found)
 
 
-def shipped_metadata(
-    experiment: Experiment, windows: Predictions, clips: Predictions, scorecard: Scorecard
-) -> TaggerMetadata:
+def shipped_metadata(experiment: Experiment, windows: Predictions, scorecard: Scorecard) -> TaggerMetadata:
     """The facts of the tagger for use: its scores are the recipe's, out of fold, not of these very weights."""
     manifest, model = experiment.manifest, experiment.config.model_name
     primary = scorecard.primary_metric
@@ -211,7 +208,6 @@ def shipped_metadata(
     return experiment.metadata(
         experiment.run.name,
         learnt_clips(manifest, experiment.config),
-        thresholds=fitted_thresholds(manifest, windows, clips),
         clip_seconds_max=float(np.max(lengths.ends - lengths.starts)),
         scores={
             "of": "cross-validation of this recipe, not of these weights",
@@ -224,19 +220,3 @@ def shipped_metadata(
             **({"leaks": "said in the card; the value is too good"} if scorecard.has_leaks else {}),
         },
     )
-
-
-def fitted_thresholds(manifest: Manifest, windows: Predictions, clips: Predictions) -> dict[str, tuple[float, ...]]:
-    """Multi-label: the score that gives the best F1 out of fold, at each level. Single-label: 0, the best is named."""
-    scored = manifest.select(manifest.scored)
-    if not scored.multi_label:
-        return no_thresholds(manifest)
-    targets, known = scored.present(), scored.label_weights()
-    row_of = {name: row for row, name in enumerate(scored.clip_ids)}
-    inside = np.flatnonzero([name in row_of for name in windows.clip_ids])
-    owners = np.array([row_of[windows.clip_ids[row]] for row in inside])
-    n_classes = len(scored.vocabulary)
-    return {
-        "window": (best_f1_threshold(targets[owners], windows.scores[inside], known[owners]),) * n_classes,
-        "clip": (best_f1_threshold(targets, clips.scores, known),) * n_classes,
-    }

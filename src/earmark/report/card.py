@@ -61,6 +61,7 @@ def card_text(run: Run) -> str:
         "They are scores of the recipe, not of these weights: the file for use was not tested itself.",
         _scores_table(scorecard),
         _bullets(*(_cell(note) for note in [*scorecard.notes(), *looks_text(run)])),
+        *_reliability(metadata.reliability),
         "## Known failures",
         "Of the models of the folds, on clips that they never saw. `report.html` lets them be heard.",
         _bullets(*(_cell(sentence) for sentence in known_failures(Findings(contents, thresholds(contents))))),
@@ -126,8 +127,40 @@ def _scores_table(scorecard: Scorecard) -> str:
     return _table([f"{header[0]} (95 % interval)", *header[1:]], rows)
 
 
+def _reliability(facts: Mapping[str, Any]) -> list[str]:
+    """What the scores mean and what the tags keep, as far as it was measured."""
+    lines = []
+    for level, found in facts.get("calibration", {}).items():
+        before, after = (_measured(found[name]) for name in ("ece_before", "ece"))
+        lines.append(
+            f"{level} scores are off by {after} on average (expected calibration error; before calibration {before}; "
+            f"kind: {found['kind']})"
+        )
+    tags = facts.get("tags", {})
+    for level in ("window", "clip"):
+        if level in tags:
+            wanted = "best F1"
+            if "least" in tags:
+                wanted = f"meant to keep a {tags['goal']} of {tags['least']:g} of each label"
+            precision, recall = (_measured(tags[level][name]) for name in ("precision", "recall"))
+            lines.append(f"{level} tags ({wanted}): precision {precision}, recall {recall}")
+    if heard := facts.get("false_tags_per_hour"):
+        said = ", ".join(f"{_cell(name)} {number:g}" for name, number in heard.items())
+        lines.append(f"tags an hour of sounds that are nothing, heard by this very file: {said}")
+    return ["## What the scores mean", _bullets(*lines)] if lines else []
+
+
+def _measured(facts: Mapping[str, Any]) -> str:
+    """A value with its interval, as it stands in metadata; a dash where there is none."""
+    if facts["value"] is None:
+        return "–"
+    if facts["low"] is None:
+        return f"{facts['value']:.3f}"
+    return f"{facts['value']:.3f} ({facts['low']:.3f} to {facts['high']:.3f})"
+
+
 def _labels_table(metadata: TaggerMetadata, scorecard: Scorecard, model: str) -> str:
-    """Each label with its clips and its score; multi-label, also the clip score from which it is asserted."""
+    """Each label with its clips, its score and, where not always the best is named, the clip score that it takes."""
     metric = "lwlrap" if scorecard.multi_label else "recall"
     per_class = scorecard.models[model].per_class
     header = ["label", "clips", metric]
@@ -135,11 +168,12 @@ def _labels_table(metadata: TaggerMetadata, scorecard: Scorecard, model: str) ->
         [label, str(per_class[label]["n_clips"]), _two_digits(per_class[label][metric])]
         for label in metadata.labels
     ]
-    if metadata.multi_label:
-        header.append("tagged from a score of")
+    thresholds = metadata.thresholds["clip"]
+    if any(thresholds) or None in thresholds:  # else the best is always named
+        header.append("named from a score of")
         rows = [
-            [*row, f"{threshold:.2f}"]
-            for row, threshold in zip(rows, metadata.thresholds["clip"], strict=True)
+            [*row, "never" if threshold is None else f"{threshold:.2f}"]
+            for row, threshold in zip(rows, thresholds, strict=True)
         ]
     return _table(header, rows)
 

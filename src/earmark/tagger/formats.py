@@ -23,6 +23,7 @@ FORMATS = {
     "audacity": "earmark.tagger.formats:AudacityWriter",
     "raven": "earmark.tagger.formats:RavenWriter",
 }
+UNKNOWN = "unknown"  # in the place of a label where a clip has no tag; a label of that name has a score beside it
 # Formats whose file holds one recording, and how its name ends.
 SUFFIXES = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}
 # Bytes of a path that are no UTF-8 must come through: as they were, or in JSON as escapes.
@@ -52,8 +53,8 @@ class Selection:
 class JsonlWriter:
     """One object a row: {"path", "start", "end", "tags": [{"label", "score"}], "error"}, times in seconds.
 
-    Also "scores" (of every label) with all_scores, and "warnings" where there are some. A clip that failed
-    is one row with the reason in "error".
+    Also "unknown": true where nothing reaches its threshold, "scores" (of every label) with all_scores, and "warnings"
+    where there are some. A clip that failed is one row with the reason in "error".
     """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
@@ -75,6 +76,8 @@ class JsonlWriter:
                 "end": _microseconds(scores.ends[row]),
             }
             line["tags"] = [{"label": tag.label, "score": _short(tag.score)} for tag in tags]
+            if not tags:
+                line[UNKNOWN] = True
             if self.selection.all_scores:
                 line["scores"] = dict(
                     zip(scores.labels, map(_short, scores.scores[row].tolist()), strict=True)
@@ -88,7 +91,8 @@ class JsonlWriter:
 class CsvWriter:
     """A row per tag: path, start, end, label, score.
 
-    With all_scores a row per clip (or window) and a column per label instead. Clips that failed have no row.
+    A clip without a tag is a row with the label "unknown" and no score; a window without one has no row. With
+    all_scores a row per clip (or window) and a column per label instead. Clips that failed have no row.
     """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
@@ -106,10 +110,13 @@ class CsvWriter:
             for start, end, row in zip(scores.starts, scores.ends, scores.scores.tolist(), strict=True):
                 self.writer.writerow([path, seconds_text(start), seconds_text(end), *map(_short, row)])
             return
-        for tags in _tags(self.tagger, self.selection, tagged):
-            for tag in tags:
-                times = seconds_text(tag.start), seconds_text(tag.end)
-                self.writer.writerow([path, *times, tag.label, _short(tag.score)])
+        for row, tags in enumerate(_tags(self.tagger, self.selection, tagged)):
+            times = seconds_text(scores.starts[row]), seconds_text(scores.ends[row])
+            named = [(tag.label, _short(tag.score)) for tag in tags]
+            if not named and scores.level == "clip":
+                named = [(UNKNOWN, "")]
+            for label, score in named:
+                self.writer.writerow([path, *times, label, score])
 
 
 class AudacityWriter:

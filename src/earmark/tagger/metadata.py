@@ -17,7 +17,7 @@ from earmark.windows import PADDINGS, POOLS, SCORE_MARGIN, Framing, samples
 
 METADATA_KEY = "earmark"
 FORMAT = "earmark-tagger"
-FORMAT_VERSION = 2  # the highest that is read; a file that says nothing newer is written as 1
+FORMAT_VERSION = 3  # the highest that is read; a file is written as the lowest that says what it says
 CALIBRATIONS = ("platt", "temperature")
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -36,6 +36,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "clip_seconds_max": (int, float, type(None)),
     "trained_on": (dict,),
     "scores": (dict,),
+    "reliability": (dict,),
     "versions": (dict,),
     "licences": (list, tuple),
     "format": (str,),
@@ -52,12 +53,14 @@ class TaggerMetadata:
     multi_label: whether several labels can hold at once.
     padding: of clips shorter than a window, "repeat" or "zeros". pool: of window scores, "mean", "max" or "geometric".
     views: how windows are laid, one of tta.VIEWS. view_seconds: the lengths of the windows where it is "lengths".
-    thresholds: for "window" and "clip", the score per class from which a label is asserted; 0.5 unless given.
+    thresholds: for "window" and "clip", the score per class from which a label is asserted, None = never; 0.5 unless
+        given.
     calibration: for "window" None (it is in the graph), for "clip" None, {"kind": "platt", "scale", "bias"}
         with lists per class, or {"kind": "temperature", "temperature"}.
     clip_seconds_max: the longest clip for which clip thresholds and calibration were fitted; None is any.
-    trained_on, scores, versions, licences: for people; no reader needs them to score. `earmark evaluate` finds in
-        trained_on["clips"] what a tagger was trained on (data/seen.py).
+    trained_on, scores, versions, licences, reliability: for people; no reader needs them to score. `earmark evaluate`
+        finds in trained_on["clips"] what a tagger was trained on (data/seen.py). reliability is what is measured of
+        calibration, thresholds and sounds without a label.
 
     >>> metadata = TaggerMetadata("pets", ("cat", "dog"), 16000, 2.0, 1.0, multi_label=False)
     >>> metadata.window_samples, TaggerMetadata.from_json(metadata.to_json()) == metadata
@@ -73,7 +76,7 @@ class TaggerMetadata:
     padding: str = "repeat"
     pool: str = "mean"
     views: str = "sliding"
-    thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    thresholds: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     calibration: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
     clip_seconds_max: float | None = None
     trained_on: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +86,7 @@ class TaggerMetadata:
     format: str = FORMAT
     format_version: int = 1
     view_seconds: tuple[float, ...] = ()
+    reliability: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         self._check_types()
@@ -101,6 +105,8 @@ class TaggerMetadata:
         self._check_values()
         if self.views != "sliding" or self.pool == "geometric":  # which version 1 does not know
             object.__setattr__(self, "format_version", max(2, self.format_version))
+        if any(None in self.thresholds[level] for level in LEVELS):
+            object.__setattr__(self, "format_version", max(3, self.format_version))
 
     @property
     def window_samples(self) -> int:
@@ -137,8 +143,9 @@ class TaggerMetadata:
     def to_json(self) -> str:
         """The document as JSON text on one line."""
         document = asdict(self)
-        if not self.view_seconds:
-            del document["view_seconds"]
+        for name in ("view_seconds", "reliability"):
+            if not document[name]:
+                del document[name]
         return to_json(document)
 
     @classmethod
@@ -196,7 +203,11 @@ class TaggerMetadata:
         ):
             raise _wrong("view_seconds", self.view_seconds, "numbers above 0 with the views lengths, and only there")
         for level in LEVELS:
-            self._check_numbers(f"thresholds.{level}", self.thresholds[level])
+            known = [limit for limit in self.thresholds[level] if limit is not None]
+            if len(self.thresholds[level]) != len(self.labels) or not all(map(_is_number, known)):
+                raise _wrong(
+                    f"thresholds.{level}", self.thresholds[level], f"{len(self.labels)} numbers or null, one per label"
+                )
         self._check_calibration()
 
     def _check_calibration(self) -> None:
@@ -222,7 +233,7 @@ class TaggerMetadata:
 
 
 _MEND = "The file is damaged or not made by Earmark: export it again."
-_OPTIONAL = ("view_seconds", "clip_seconds_max", "trained_on", "scores", "versions", "licences")
+_OPTIONAL = ("view_seconds", "clip_seconds_max", "trained_on", "scores", "reliability", "versions", "licences")
 _TYPE_NAMES = {
     str: "text",
     list: "a list",

@@ -105,7 +105,7 @@ class Tagger:
     def tags(
         self, scores: Predictions, *, top: int | None = None, threshold: float | None = None
     ) -> list[list[Tag]]:
-        """What the scores assert, for each row, highest score first.
+        """What the scores assert, for each row, highest score first; nothing where the sound is unknown.
 
         With several labels possible, all that reach their threshold; otherwise the highest if it does.
 
@@ -122,7 +122,7 @@ class Tagger:
             limits = np.zeros(len(self.labels))
         else:
             # Compared in float32, as the scores are: a threshold of 0.35 is reached by a score of 0.35.
-            limits = np.array(self.metadata.thresholds[scores.level])
+            limits = np.array([np.inf if limit is None else limit for limit in self.metadata.thresholds[scores.level]])
         limits = limits.astype(np.float32)
         count = top or (len(self.labels) if self.metadata.multi_label else 1)
         found = []
