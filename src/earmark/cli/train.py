@@ -52,6 +52,14 @@ FindRate = Annotated[
         "curve.",
     ),
 ]
+Diagnose = Annotated[
+    bool,
+    typer.Option(
+        "--diagnose",
+        help="First try the network: gradients, two clips learnt by heart, silence, the time of each stage; batch.html "
+        "shows what it hears. Stops only where training would surely be in vain.",
+    ),
+]
 
 
 def train(
@@ -76,6 +84,7 @@ def train(
     merge: options.Merge = True,
     allow_leak: options.AllowLeak = False,
     find_lr: FindRate = False,
+    diagnose: Diagnose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on labelled sounds: folds, baseline, network, scores with intervals, one tagger file, a report.
@@ -97,6 +106,8 @@ def train(
       earmark train sounds/ --fraction 0.05 --out runs/quick
 
       earmark train sounds/ --find-lr
+
+      earmark train sounds/ --diagnose
     """
     show_log()
     from earmark.flows.first_look import look
@@ -117,15 +128,17 @@ def train(
         "allow_leak": allow_leak,
         "progress": not as_json,
     }
+    if diagnose:
+        _require_network("--diagnose", short.get("model"))
     if find_lr:
-        _require_network(short.get("model"), or_from_scratch)
+        _require_network("--find-lr", short.get("model"), or_from_scratch)
         from earmark.flows.learning_rate import find_learning_rate
 
         show_rate(find_learning_rate(data, out, **how), as_json)
         return
     from earmark.flows.train import train as run_training
 
-    show_trained(run_training(data, out, or_from_scratch=or_from_scratch, **how), as_json)
+    show_trained(run_training(data, out, or_from_scratch=or_from_scratch, diagnose=diagnose, **how), as_json)
 
 
 def _backbone(
@@ -161,8 +174,8 @@ def _backbone(
     return {"backbone.on": on or start, "model": "finetuned" if tuned else head or "choice"}
 
 
-def _require_network(model: str | None, or_from_scratch: bool) -> None:
-    """Refuse to look for the learning rate of what has none, before anything is heard.
+def _require_network(option: str, model: str | None, or_from_scratch: bool = False) -> None:
+    """Refuse an option that is for networks where there is none, before anything is heard.
 
     Raises:
         ConfigError: the model is no network, or what it is shall be decided later.
@@ -171,9 +184,9 @@ def _require_network(model: str | None, or_from_scratch: bool) -> None:
     from earmark.errors import ConfigError
 
     if model in BASELINES:
-        raise ConfigError(f"--find-lr is for networks, and {model} has no learning rate. Leave --find-lr away.")
+        raise ConfigError(f"{option} is for networks, and {model} is none. Leave {option} away.")
     if or_from_scratch:
-        raise ConfigError("--find-lr is for one network. Leave --or-from-scratch away.")
+        raise ConfigError(f"{option} is for one network. Leave --or-from-scratch away.")
 
 
 def _is_network(model: str) -> bool:

@@ -30,6 +30,7 @@ from earmark.flows.progress import bar
 from earmark.flows.run_config import RunConfig
 from earmark.run import REFIT, FoldFolder, Run
 from earmark.tagger.tag_files import default_threads
+from earmark.training.diagnostics.watch import when
 
 log = logging.getLogger("earmark")
 
@@ -77,16 +78,21 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
 
 def _say_forecast(experiment: Experiment, folds: Sequence[str], jobs: int) -> None:
     """About how long it will take, before anybody waits for it."""
-    config, manifest = experiment.config, experiment.manifest
     step = NetworkFolds(experiment).seconds_a_step()
-    epoch, total = 0.0, 0.0
-    for fold in folds:
-        number = fold if fold == REFIT else int(fold)
-        n_clips = len(manifest) if number == REFIT else int((manifest.folds != number).sum())
-        epoch = max(1, n_clips // config.optim.batch_size) * step
-        done = len(experiment.run.fold(number, config.model).read_history())
-        total += max(0, config.optim.epochs - done) * epoch
-    log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", config.model, epoch, total / jobs / 60)
+    steps = [steps_of(experiment, fold) for fold in folds]
+    minutes = step * sum(left for _, left in steps) / jobs / 60
+    epoch = step * steps[-1][0]
+    log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", experiment.config.model, epoch, minutes)
+
+
+def steps_of(experiment: Experiment, fold: str) -> tuple[int, int]:
+    """Steps of training in an epoch of a fold, and those that are left of all its epochs."""
+    config, manifest = experiment.config, experiment.manifest
+    number = fold if fold == REFIT else int(fold)
+    n_clips = len(manifest) if number == REFIT else int((manifest.folds != number).sum())
+    epoch = max(1, n_clips // config.optim.batch_size)
+    done = len(experiment.run.fold(number, config.model).read_history())
+    return epoch, max(0, config.optim.epochs - done) * epoch
 
 
 def _start(experiment: Experiment, folds: Sequence[str], number: int) -> Worker:
@@ -112,14 +118,31 @@ def _wait(experiment: Experiment, folds: Sequence[str], workers: Sequence[Worker
     model = experiment.config.model
     folders = [experiment.run.fold(fold if fold == REFIT else int(fold), model) for fold in folds]
     said: set[FoldFolder] = set()
+    alarms: set[str] = set()
+    heard: dict[FoldFolder, int] = {}
     with bar(model, len(folders) * experiment.config.optim.epochs, "epochs", experiment.progress) as update:
         running = True
         while running:
             running = any(worker.process.poll() is None for worker in workers)
             _require_success(workers)
             update(sum(len(folder.read_history()) for folder in folders))
+            _say_alarms(folders, model, alarms, heard)
             _say_finished(folders, model, said)
             time.sleep(POLL_SECONDS if running else 0)
+
+
+def _say_alarms(folders: Sequence[FoldFolder], model: str, said: set[str], heard: dict[FoldFolder, int]) -> None:
+    """Each alarm once, from whatever fold it comes; `heard` is how long their files were the last time."""
+    for folder in folders:
+        size = folder.diagnostics.stat().st_size if folder.diagnostics.exists() else 0
+        if size == heard.get(folder, 0):
+            continue
+        heard[folder] = size
+        for row in folder.read_diagnostics():
+            for alarm in row["alarms"]:
+                if alarm["name"] not in said:
+                    said.add(alarm["name"])
+                    log.warning("%s, %s: %s", model, when(row["epoch"]), alarm["text"])
 
 
 def _say_finished(folders: Sequence[FoldFolder], model: str, said: set[FoldFolder]) -> None:
