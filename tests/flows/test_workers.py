@@ -117,3 +117,12 @@ def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, capl
     train_folds(experiment, [0, 1])
     (said,) = (record.args for record in caplog.records if "an epoch on one idle core" in record.msg)
     assert said[1:] == (60.0 * steps[1], (2 * steps[0] + steps[1]) / 2)
+
+
+def test_an_alarm_is_said_once_from_whatever_fold_it_comes(experiment, become, two_cores, caplog):
+    row = '{"epoch": 2, "alarms": [{"name": "frozen", "text": "head.last: no step moved the weights."}]}'
+    become(f"for fold in 0 1; do mkdir -p $3/fold_$fold/tiny_cnn; "
+           f"echo '{row}' >> $3/fold_$fold/tiny_cnn/diagnostics.jsonl; done")
+    train_folds(experiment, [0, 1])
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["tiny_cnn, epoch 3: head.last: no step moved the weights."]

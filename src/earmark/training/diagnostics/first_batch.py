@@ -92,6 +92,8 @@ def mixing(net: TaggingNet, waveform: Tensor) -> float:
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         logits = net(heard)[0].float()
         factors = torch.arange(1, len(logits) + 1, device=logits.device)  # so that opposite classes do not cancel out
-        (gradient,) = torch.autograd.grad((logits * factors).sum(), heard)
+        (gradient,) = torch.autograd.grad((logits * factors).sum(), heard, allow_unused=True)
+    if gradient is None:
+        return 0.0
     own, *others = gradient.nan_to_num(0.0, 0.0, 0.0).abs().amax(dim=1).tolist()
     return max(others) / max(own, 1e-30)

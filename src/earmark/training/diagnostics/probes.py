@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from earmark.models.tagging_net import TaggingNet
 
-MEASURED_CLIPS = 8  # of a batch, whose activations are measured
+MEASURED_CLIPS = 4  # of a batch, whose maps and sequences are measured; of vectors those of all clips are
 SAMPLED_WEIGHTS = 4096  # of a tensor, about, whose movement is measured
 SILENT_PEAK = 1e-4  # full scale is 1: −80 dB
 PASSING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, nn.Flatten)  # layers that say nothing of their own
@@ -86,7 +86,7 @@ class Activations:
         if not isinstance(output, Tensor) or output.ndim < 2 or not output.is_floating_point():
             return
         self._axis = axis = _unit_axis(layer, output, self._axis)
-        output = output.detach()[:MEASURED_CLIPS].float()
+        output = (output if output.ndim == 2 else output[:MEASURED_CLIPS]).detach().float()
         deviation, mean = torch.std_mean(output, correction=0)
         others = [each for each in range(output.ndim) if each != axis % output.ndim]
         active = torch.linalg.vector_norm(output, ord=torch.inf, dim=others) != 0  # nor is nan dead

@@ -98,7 +98,7 @@ def _try_steps(module: TaggingModule, batches: TrainingBatches, precision: str, 
     """A few steps of training, watched."""
     watch = Watch(None, batches, every=2)
     accelerator = hardware()
-    n_epochs = -(-TRIED_STEPS // batches.n_batches)
+    n_epochs = min(-(-TRIED_STEPS // batches.n_batches), module.config.epochs)  # the schedule goes no further
     with quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator,

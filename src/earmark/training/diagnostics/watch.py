@@ -60,6 +60,7 @@ class Watch(lightning.Callback):
             kept = [row for row in self.folder.read_diagnostics() if row["epoch"] < trainer.current_epoch]
             write_text(self.folder.diagnostics, "".join(to_json(row) + "\n" for row in kept))
             self.rows = [row for row in kept if row["epoch"] != BEFORE][-3:]
+            self._rate = self.rows[-1]["rate"] if self.rows else 0.0
             self._before = next((row for row in reversed(kept) if row["layers"]), None)
         self._prior, self._expected = expected_of(module, self.batches)
         self._activations, self._movements = Activations(module.net), Movements(module.net)
