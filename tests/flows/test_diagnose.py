@@ -48,7 +48,8 @@ def test_it_leaves_a_file_and_a_page_and_says_what_it_found(experiment, caplog):
 def test_training_after_it_ends_with_the_same_weights(experiment, trained):
     diagnose(experiment)
     folder = experiment.run.fold(0, "tiny_cnn")
-    NetworkFolds(experiment)(0, np.flatnonzero(experiment.manifest.folds != 0), folder)
+    training = experiment.manifest.select(np.flatnonzero(experiment.manifest.folds != 0))
+    NetworkFolds(experiment).fit(0, training, None, folder)
     states = [
         torch.load(run.fold(0, "tiny_cnn").checkpoints / "last.ckpt", weights_only=True)["state_dict"]
         for run in (experiment.run, trained.run)

@@ -166,7 +166,7 @@ def _learn_two(module: TaggingModule, batch: tuple[Tensor, Tensor, Tensor], foun
 def _learn(
     net: TaggingNet, module: TaggingModule, rate: float, batch: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[list[float], list[str]]:
-    """The losses of two clips while a network learns them, and the layers that no step moved."""
+    """The losses of two clips while all depths of a network learn them, and the layers that no step moved."""
     waveform, targets, weights = batch
     set_batch_norm(net, module.config.batch_norm)
     for layer in net.modules():
@@ -188,6 +188,4 @@ def _learn(
         losses.append(float(loss.detach()))
         if losses[-1] < 0.01 * losses[0]:
             break
-    moved = movements.take()
-    meant = movements.meant_to_move(module.groups)
-    return losses, [name for name in moved if name in meant and not moved[name]["moved"]]
+    return losses, [name for name, layer in movements.take().items() if not layer["moved"]]
