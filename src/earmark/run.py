@@ -123,6 +123,16 @@ class Run:
         return self.folder / "learning_rate.svg"
 
     @property
+    def diagnostics(self) -> Path:
+        """What `train --diagnose` found before training."""
+        return self.folder / "diagnostics.json"
+
+    @property
+    def batch_page(self) -> Path:
+        """A batch as the network hears it, from `train --diagnose`."""
+        return self.folder / "batch.html"
+
+    @property
     def scorecard(self) -> Path:
         return self.folder / "scorecard.json"
 
@@ -182,11 +192,17 @@ class FoldFolder:
         return self.folder / "history.jsonl"
 
     def read_history(self) -> list[dict[str, Any]]:
-        """A row per finished epoch, without a last line that a kill cut short; empty where nothing is written yet."""
-        if not self.history.exists():
-            return []
-        lines = self.history.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        """A row per finished epoch."""
+        return _read_rows(self.history)
+
+    @property
+    def diagnostics(self) -> Path:
+        """What was seen of the network while it trained (docs/diagnostics.md)."""
+        return self.folder / "diagnostics.jsonl"
+
+    def read_diagnostics(self) -> list[dict[str, Any]]:
+        """A row from before the first epoch, and one per finished epoch."""
+        return _read_rows(self.diagnostics)
 
     @property
     def tensorboard(self) -> Path:
@@ -207,3 +223,11 @@ class FoldFolder:
     @property
     def predictions(self) -> Path:
         return self.folder / "predictions.npz"
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """JSON objects, one a line, without a last line that a kill cut short; empty where nothing is written yet."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]

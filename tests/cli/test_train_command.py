@@ -45,16 +45,16 @@ def test_options_that_contradict_each_other_are_refused(given, message):
 
 
 @pytest.mark.parametrize(
-    ("model", "or_from_scratch", "message"),
+    ("option", "model", "or_from_scratch", "message"),
     [
-        ("forest", False, "--find-lr is for networks, and forest has no learning rate"),
-        ("choice", False, "--find-lr is for networks, and choice has no learning rate"),
-        ("se_cnn", True, "--find-lr is for one network. Leave --or-from-scratch away"),
+        ("--find-lr", "forest", False, "--find-lr is for networks, and forest is none"),
+        ("--diagnose", "choice", False, "--diagnose is for networks, and choice is none. Leave --diagnose away"),
+        ("--find-lr", "se_cnn", True, "--find-lr is for one network. Leave --or-from-scratch away"),
     ],
 )
-def test_a_learning_rate_is_not_looked_for_where_there_is_none(model, or_from_scratch, message):
+def test_what_is_for_networks_is_refused_where_there_is_none(option, model, or_from_scratch, message):
     with pytest.raises(ConfigError, match=message):
-        _require_network(model, or_from_scratch)
+        _require_network(option, model, or_from_scratch)
 
 
 def test_a_promise_stands_for_two_settings():

@@ -19,12 +19,16 @@ from earmark.models.branches import BRANCHES
 from earmark.models.costs import family_costs
 from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS, AttentionHead
-from earmark.models.tagging_net import MODELS, build
+from earmark.models.tagging_net import MODELS, build, prior_logits
 from earmark.run import FoldFolder
 from earmark.tagger import load_tagger
 from earmark.tagger.metadata import TaggerMetadata
+from earmark.training.diagnostics.first_batch import check_first_batch
+from earmark.training.diagnostics.probes import Activations, Movements, together
+from earmark.training.diagnostics.rules import Expected, alarms_of
 from earmark.training.fit import fit
 from earmark.training.module import OptimConfig
+from earmark.training.objective import Objective, chosen_loss
 from earmark.windows import Framing
 
 FRONTEND = FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160, n_mels=32)
@@ -178,6 +182,31 @@ def test_eight_clips_can_be_learnt_by_heart(net):
         loss.backward()
         optimizer.step()
     assert loss < 0.05
+
+
+def test_what_watches_training_hears_every_layer_and_has_nothing_to_say_of_a_fresh_network(net):
+    targets, waveform = torch.eye(N_CLASSES).repeat(2, 1), noise(6)
+    loss = Objective(chosen_loss("", {}, multi_label=False))
+    prior = prior_logits(targets.mean(dim=0), multi_label=False)
+    alarms, found = check_first_batch(net.train(), loss, (waveform, targets, torch.ones_like(targets)), prior)
+    assert alarms == []
+    assert found["mixing"] == 0
+    heard, moves = Activations(net), Movements(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    for _ in range(2):  # a layer may start with zero weights, behind which the first step moves nothing
+        heard.attach()
+        sum(logits.square().sum() for logits, _ in net.answers(net.frontend(waveform), waveform)).backward()
+        heard.detach()
+        moves.before()
+        optimizer.step()
+        moves.after()
+    layers = together(heard.take()[0], moves.take(), dict(net.named_modules()))
+    assert layers.keys() >= {"frontend", "head.last"}
+    assert {name for name, layer in net.named_modules() if list(layer.parameters(recurse=False))} <= layers.keys()
+    expected = Expected(prior_loss=None, chance=None, epochs=60, steps_per_epoch=10)
+    row = {"epoch": 0, "train_loss": 1.0, "rate": 1.0, "silent": 0.0, "seconds": {"epoch": 0.0, "waiting": 0.0}}
+    row["layers"] = {name: {**layer, "learns": "moved" in layer} for name, layer in layers.items()}
+    assert alarms_of([row], row, expected) == []
 
 
 def test_untrained_net_answers_with_the_class_frequencies():

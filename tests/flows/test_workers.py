@@ -128,3 +128,12 @@ def test_folds_share_the_gpus(experiment, become, tmp_path, monkeypatch, named, 
     monkeypatch.setattr("earmark.flows.workers.forecast", lambda *_: Forecast(1, 1))  # which would use them
     train_folds(experiment, [0, 1])
     assert [(tmp_path / f"gpu_of_{fold}").read_text().strip() for fold in (0, 1)] == expected
+
+
+def test_an_alarm_is_said_once_from_whatever_fold_it_comes(experiment, become, two_cores, caplog):
+    row = '{"epoch": 2, "alarms": [{"name": "frozen", "text": "head.last: no step moved the weights."}]}'
+    become(f"for fold in 0 1; do mkdir -p $3/fold_$fold/tiny_cnn; "
+           f"echo '{row}' >> $3/fold_$fold/tiny_cnn/diagnostics.jsonl; done")
+    train_folds(experiment, [0, 1])
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["tiny_cnn, epoch 3: head.last: no step moved the weights."]

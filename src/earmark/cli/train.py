@@ -52,6 +52,14 @@ FindRate = Annotated[
         "curve.",
     ),
 ]
+Diagnose = Annotated[
+    bool,
+    typer.Option(
+        "--diagnose",
+        help="First try the network: gradients, two clips learnt by heart, silence, the time of each stage; batch.html "
+        "shows what it hears. Stops only where training would surely be in vain.",
+    ),
+]
 
 
 def train(
@@ -78,6 +86,7 @@ def train(
     merge: options.Merge = True,
     allow_leak: options.AllowLeak = False,
     find_lr: FindRate = False,
+    diagnose: Diagnose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on labelled sounds: folds, baseline, network, scores with intervals, one tagger file, a report.
@@ -103,6 +112,8 @@ def train(
       earmark train sounds/ --find-lr
 
       earmark train labels.csv --recipe recipes/fsdkaggle2019.yaml
+
+      earmark train sounds/ --diagnose
     """
     show_log()
     from earmark.flows.first_look import has_stages, look
@@ -125,17 +136,19 @@ def train(
         "progress": not as_json,
     }
     if has_stages(recipe):
-        _train_stages(data, out, find_lr or or_from_scratch, how, as_json)
+        _train_stages(data, out, find_lr or or_from_scratch or diagnose, how, as_json)
         return
+    if diagnose:
+        _require_network("--diagnose", short.get("model"))
     if find_lr:
-        _require_network(short.get("model"), or_from_scratch)
+        _require_network("--find-lr", short.get("model"), or_from_scratch)
         from earmark.flows.learning_rate import find_learning_rate
 
         show_rate(find_learning_rate(data, out, **how), as_json)
         return
     from earmark.flows.train import train as run_training
 
-    show_trained(run_training(data, out, or_from_scratch=or_from_scratch, **how), as_json)
+    show_trained(run_training(data, out, or_from_scratch=or_from_scratch, diagnose=diagnose, **how), as_json)
 
 
 def _backbone(
@@ -181,7 +194,7 @@ def _train_stages(data: Path, out: Path | None, for_one: bool, how: dict[str, An
     from earmark.flows.stages import train_stages
 
     if for_one:
-        raise ConfigError("--find-lr and --or-from-scratch are for one training. The recipe has several.")
+        raise ConfigError("--find-lr, --diagnose and --or-from-scratch are for one training. The recipe has several.")
     show_stages(train_stages(data, out, **how), as_json)
 
 
@@ -195,8 +208,8 @@ def _thresholds(precision: float | None, recall: float | None) -> dict[str, str]
     return {"thresholds.goal": wanted.goal, "thresholds.least": f"{wanted.least:g}"}
 
 
-def _require_network(model: str | None, or_from_scratch: bool) -> None:
-    """Refuse to look for the learning rate of what has none, before anything is heard.
+def _require_network(option: str, model: str | None, or_from_scratch: bool = False) -> None:
+    """Refuse an option that is for networks where there is none, before anything is heard.
 
     Raises:
         ConfigError: the model is no network, or what it is shall be decided later.
@@ -205,9 +218,9 @@ def _require_network(model: str | None, or_from_scratch: bool) -> None:
     from earmark.errors import ConfigError
 
     if model in BASELINES:
-        raise ConfigError(f"--find-lr is for networks, and {model} has no learning rate. Leave --find-lr away.")
+        raise ConfigError(f"{option} is for networks, and {model} is none. Leave {option} away.")
     if or_from_scratch:
-        raise ConfigError("--find-lr is for one network. Leave --or-from-scratch away.")
+        raise ConfigError(f"{option} is for one network. Leave --or-from-scratch away.")
 
 
 def _is_network(model: str) -> bool:

@@ -18,6 +18,7 @@ from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.calibration import Calibrated, OutOfFold, calibrated
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, fit_folds
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
+from earmark.flows.diagnose import diagnose as diagnose_network
 from earmark.flows.experiment import Experiment, claim, learnt_clips
 from earmark.flows.finishing import finish_run
 from earmark.flows.prepare import prepare, write_failures, write_leaks
@@ -58,6 +59,7 @@ def train(
     settings: Sequence[str] = (),
     allow_leak: bool = False,
     or_from_scratch: bool = False,
+    diagnose: bool = False,
     progress: bool = True,
 ) -> Trained:
     """From labelled sounds to an honest score and one tagger file. The same call again goes on after a kill.
@@ -72,9 +74,11 @@ def train(
         settings: "section.key=value" each, over the recipe.
         allow_leak: go on although pieces of one recording are on both sides; every score is marked.
         or_from_scratch: train the default network where a published one to stand on cannot be had, and say so.
+        diagnose: try the network first, on the first fold's training clips (docs/diagnostics.md).
 
     Raises:
-        EarmarkError: the data or the settings are at fault; nothing has been trained yet.
+        EarmarkError: the data or the settings are at fault, or the diagnosis says that training would be in vain;
+            nothing has been trained yet.
     """
     data = Path(data)
     run = Run(Path(out) if out else default_folder(data))
@@ -95,9 +99,11 @@ def train(
     write_failures(run, prepared.failures)
     write_leaks(run, prepared.leaks)
     experiment = Experiment(run, prepared.config, prepared.manifest, prepared.cache, progress)
-    started = time.perf_counter()
     if prepared.config.data.subset == "agreeing":
         find_agreement(experiment)
+    if diagnose:
+        diagnose_network(experiment)
+    started = time.perf_counter()
     scorecard = train_models(experiment, [*remarks, *prepared.remarks])
     if prepared.share < 1 and fresh:
         minutes = (time.perf_counter() - started) / 60

@@ -30,6 +30,7 @@ from earmark.flows.progress import bar
 from earmark.flows.run_config import RunConfig
 from earmark.run import REFIT, FoldFolder, Run
 from earmark.tagger.tag_files import default_threads
+from earmark.training.diagnostics.watch import when
 
 log = logging.getLogger("earmark")
 
@@ -94,15 +95,17 @@ class Forecast:
 
 def forecast(experiment: Experiment, folds: Sequence[int | str]) -> Forecast:
     """About how long some folds' networks (or REFIT) will train, from a few steps that are timed now."""
-    config = experiment.config
     step = NetworkFolds(experiment).seconds_a_step()
-    epoch, total = 0.0, 0.0
-    for fold in folds:
-        n_clips = len(experiment.training_clips(fold))
-        epoch = max(1, n_clips // config.optim.batch_size) * step
-        done = len(experiment.run.fold(fold, config.model).read_history())
-        total += max(0, config.optim.epochs - done) * epoch
-    return Forecast(epoch, total)
+    steps = [steps_of(experiment, fold) for fold in folds]
+    return Forecast(step * steps[-1][0], step * sum(left for _, left in steps))
+
+
+def steps_of(experiment: Experiment, fold: int | str) -> tuple[int, int]:
+    """Steps of training in an epoch of a fold, and those that are left of all its epochs."""
+    config = experiment.config
+    epoch = max(1, len(experiment.training_clips(fold)) // config.optim.batch_size)
+    done = len(experiment.run.fold(fold, config.model).read_history())
+    return epoch, max(0, config.optim.epochs - done) * epoch
 
 
 def jobs_at_once(n_folds: int) -> int:
@@ -135,14 +138,31 @@ def _wait(experiment: Experiment, folds: Sequence[int | str], workers: Sequence[
     model = experiment.config.model
     folders = [experiment.run.fold(fold, model) for fold in folds]
     said: set[FoldFolder] = set()
+    alarms: set[str] = set()
+    heard: dict[FoldFolder, int] = {}
     with bar(model, len(folders) * experiment.config.optim.epochs, "epochs", experiment.progress) as update:
         running = True
         while running:
             running = any(worker.process.poll() is None for worker in workers)
             _require_success(workers)
             update(sum(len(folder.read_history()) for folder in folders))
+            _say_alarms(folders, model, alarms, heard)
             _say_finished(folders, model, said)
             time.sleep(POLL_SECONDS if running else 0)
+
+
+def _say_alarms(folders: Sequence[FoldFolder], model: str, said: set[str], heard: dict[FoldFolder, int]) -> None:
+    """Each alarm once, from whatever fold it comes; `heard` is how long their files were the last time."""
+    for folder in folders:
+        size = folder.diagnostics.stat().st_size if folder.diagnostics.exists() else 0
+        if size == heard.get(folder, 0):
+            continue
+        heard[folder] = size
+        for row in folder.read_diagnostics():
+            for alarm in row["alarms"]:
+                if alarm["name"] not in said:
+                    said.add(alarm["name"])
+                    log.warning("%s, %s: %s", model, when(row["epoch"]), alarm["text"])
 
 
 def _say_finished(folders: Sequence[FoldFolder], model: str, said: set[FoldFolder]) -> None:

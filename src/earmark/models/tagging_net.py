@@ -122,9 +122,14 @@ class TaggingNet(nn.Module):
             prior: (classes,) share of the training clips that carry each label, in [0, 1].
             multi_label: scores are sigmoids (else a softmax).
         """
-        bounded = prior.clamp(1e-4, 1 - 1e-4)
         for last in self.last_layers:
-            last.bias.copy_(torch.logit(bounded) if multi_label else torch.log(bounded))
+            last.bias.copy_(prior_logits(prior, multi_label))
+
+
+def prior_logits(prior: Tensor, multi_label: bool) -> Tensor:
+    """Logits (classes,) whose scores are the class frequencies, see `TaggingNet.start_at_prior`."""
+    bounded = prior.clamp(1e-4, 1 - 1e-4)
+    return torch.logit(bounded) if multi_label else torch.log(bounded)
 
 
 def build(

@@ -1,4 +1,5 @@
-"""The page of `earmark augment preview`: clips as they are, and after each augmentation."""
+"""The page of `earmark augment preview`: clips as they are, and after each augmentation. That of a batch of training is
+one of these too."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import numpy as np
 from earmark import page
 from earmark.report.templating import environment
 from earmark.run import write_text
+
+VERDICT = "What training does to a clip, drawn anew for each clip and epoch. Evaluation and tagging never do."
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,14 @@ class Shown:
 
 
 def write_augment_page(
-    path: Path, title: str, sample_rate: int, originals: Sequence[Original], changes: Sequence[Changed]
+    path: Path,
+    title: str,
+    sample_rate: int,
+    originals: Sequence[Original],
+    changes: Sequence[Changed],
+    *,
+    kind: str = "augmentation",
+    verdict: str = VERDICT,
 ) -> None:
     """Write one HTML file that needs no other and no network.
 
@@ -59,11 +69,14 @@ def write_augment_page(
         sample_rate: of the waveforms, Hz.
         originals: the clips as they are.
         changes: what was done to them.
+        kind, verdict: what the page is of, and what it says in a sentence.
     """
     clips = [[_shown(change, row, clip, sample_rate) for row, clip in enumerate(originals)] for change in changes]
     template = environment().get_template("augment.html")
     text = template.render(
         title=title,
+        kind=kind,
+        verdict=verdict,
         originals=[(clip, page.sound(clip.waveform, sample_rate, name=clip.path)) for clip in originals],
         changes=list(zip(changes, clips, strict=True)),
         sound_style=page.STYLE,

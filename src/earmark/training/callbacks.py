@@ -70,11 +70,11 @@ class LastWeights(WeightAveraging):
         epoch = trainer.current_epoch
         if self._latest_update_step > before and epoch > self.first:
             windows = (self.batches[epoch, batch][0] for batch in range(self.batches.n_batches))
-            _measure_norm(self._average_model.module.net, module.net, windows)
+            measure_norm(self._average_model.module.net, module.net, windows)
 
 
 @torch.no_grad()
-def _measure_norm(mean: nn.Module, net: nn.Module, windows: Iterable[Tensor]) -> None:
+def measure_norm(mean: nn.Module, net: nn.Module, windows: Iterable[Tensor]) -> None:
     """Statistics of batch normalisation on windows as users have them, in evaluation mode otherwise; of the layers that
     still learn in `net`."""
     mean.eval()

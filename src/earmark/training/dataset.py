@@ -26,6 +26,23 @@ def loss_weights(manifest: Manifest) -> np.ndarray:
     return manifest.label_weights() * manifest.weights.astype(np.float32)[:, None]
 
 
+def choosing_labels(validation: Manifest) -> np.ndarray:
+    """Which labels choose the epoch, float32 (clips, classes): those that may be wrong must not where others can."""
+    known = validation.label_weights()
+    noisy = validation.column("subset") == "noisy"
+    if not noisy.all():
+        known[noisy] = 0
+    return known
+
+
+def class_frequencies(targets: np.ndarray, weights: np.ndarray) -> Tensor:
+    """Share of each class among the clips that know it (classes,), of targets and weights (clips, classes); 0 where
+    none does."""
+    known = torch.from_numpy(weights).sum(dim=0)
+    found = torch.from_numpy(targets * weights).sum(dim=0)
+    return found / torch.where(known > 0, known, torch.ones_like(known))
+
+
 class TrainingBatches(Dataset):
     """Batches of random windows. Item (epoch, batch) is always the same, whatever came before or runs beside.
 
@@ -82,13 +99,14 @@ class TrainingBatches(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Waveforms (batch, window_samples), targets and weights (batch, classes), float32."""
         epoch, batch = key
-        chosen = self._clips_of(epoch, batch)
+        chosen = self.clips_of(epoch, batch)
         generator = np.random.default_rng(seed_for(self.seed, epoch, batch))
         windows = np.stack([self._random_window(self._trimmed(clip), generator) for clip in chosen])
         labels = torch.from_numpy(self.targets[chosen]), torch.from_numpy(self.weights[chosen])
         return torch.from_numpy(windows), *labels
 
-    def _clips_of(self, epoch: int, batch: int) -> np.ndarray:
+    def clips_of(self, epoch: int, batch: int) -> np.ndarray:
+        """Positions of a batch's clips, (batch,)."""
         seed = seed_for(self.seed, epoch)
         if self.chances is not None:
             size = min(self.batch_size, self.n_heard)

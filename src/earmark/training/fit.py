@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 import lightning.pytorch as lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from earmark.audio.cache import Cache
@@ -32,9 +30,11 @@ from earmark.training.dataset import (
     TrainingBatches,
     ValidationWindows,
     background_windows,
+    class_frequencies,
     join_windows,
     loss_weights,
 )
+from earmark.training.diagnostics.watch import Watch
 from earmark.training.module import OptimConfig, TaggingModule
 from earmark.training.objective import with_noisy
 from earmark.training.sampling import EpochBatches, clip_chances
@@ -143,14 +143,6 @@ def assemble(
     return module, batches
 
 
-def class_frequencies(targets: np.ndarray, weights: np.ndarray) -> Tensor:
-    """Share of each class among the clips that know it (classes,), of targets and weights (clips, classes); 0 where
-    none does."""
-    known = torch.from_numpy(weights).sum(dim=0)
-    found = torch.from_numpy(targets * weights).sum(dim=0)
-    return found / torch.where(known > 0, known, torch.ones_like(known))
-
-
 class Hearing(Protocol):
     """What augmentation must know of a front end: how loud becomes high (FrontendConfig says more)."""
 
@@ -195,7 +187,7 @@ def _trainer(
         callbacks.append(RunningMean(optim.ema_decay, device))
     if optim.patience and validates:
         callbacks.append(EarlyStopping("validation_score", mode="max", patience=optim.patience))
-    callbacks += [History(folder), *checkpoints(folder, validates)]
+    callbacks += [Watch(folder, batches), History(folder), *checkpoints(folder, validates)]
     folder.tensorboard.mkdir(parents=True, exist_ok=True)
     return lightning.Trainer(
         accelerator=accelerator,

@@ -16,7 +16,7 @@ from earmark.config import require
 from earmark.data.manifest import Manifest
 from earmark.evaluation.metrics import lwlrap
 from earmark.models.tagging_net import TaggingNet
-from earmark.training.dataset import loss_weights
+from earmark.training.dataset import choosing_labels, loss_weights
 from earmark.training.objective import Objective, chosen, chosen_loss
 from earmark.training.sampling import seed_for
 from earmark.training.schedules import OPTIMISERS, SCHEDULES, ParameterSets, Plateau
@@ -158,6 +158,7 @@ class TaggingModule(lightning.LightningModule):
         self.groups = depth_groups(net)
         self.config = config
         self.augmentation = augmentation
+        self.multi_label = multi_label
         self.loss = config.objective(multi_label)
         self.seed = seed
         self.steps_per_epoch = steps_per_epoch
@@ -180,7 +181,15 @@ class TaggingModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one augmented batch."""
-        waveform, targets, weights = batch
+        spectrogram, waveform, targets, weights = self.hear(*batch)
+        answers = self.net.answers(spectrogram.contiguous(memory_format=torch.channels_last), waveform)
+        losses = [self.loss(each.float(), targets, weights, self.config.smoothing) * share for each, share in answers]
+        loss = torch.stack(losses).sum()
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
+        return loss
+
+    def hear(self, waveform: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A batch as the network gets it in this epoch: spectrogram, augmented waveform, targets and weights."""
         augment = self.current_epoch < self.config.epochs - self.augmentation.config.off_for_last
         with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 cannot count a spectrogram's frames
             if augment:
@@ -190,11 +199,7 @@ class TaggingModule(lightning.LightningModule):
             spectrogram = self.net.frontend(waveform)
             if augment:
                 spectrogram = self.augmentation.spectrogram(spectrogram, self.generator)
-        answers = self.net.answers(spectrogram.contiguous(memory_format=torch.channels_last), waveform)
-        losses = [self.loss(each.float(), targets, weights, self.config.smoothing) * share for each, share in answers]
-        loss = torch.stack(losses).sum()
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
-        return loss
+        return spectrogram, waveform, targets, weights
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Shorten a gradient that is too long (Lightning's own clipping refuses a fused optimiser)."""
@@ -216,11 +221,7 @@ class TaggingModule(lightning.LightningModule):
         sums = torch.zeros_like(targets).index_add_(0, clips, logits)
         means = sums / torch.bincount(clips, minlength=len(targets))[:, None]
         self.log("validation_loss", self.loss(means, targets, weights))
-        known = self.validation.label_weights()
-        noisy = self.validation.column("subset") == "noisy"
-        if not noisy.all():
-            known[noisy] = 0  # labels that may be wrong must not choose the epoch where others can
-        score = lwlrap(self.validation.present(), means.numpy(), known)
+        score = lwlrap(self.validation.present(), means.numpy(), choosing_labels(self.validation))
         self.log("validation_score", score)
         if isinstance(self._schedule, Plateau):
             self._schedule.hear(float(score))
