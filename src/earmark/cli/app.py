@@ -19,6 +19,7 @@ from earmark.cli import (
     leaderboard,
     models,
     plot,
+    review,
     score,
     split,
     submit,
@@ -63,6 +64,7 @@ app.command("few-shot")(few_shot.few_shot)
 app.command()(ensemble.ensemble)
 app.command()(score.evaluate)
 app.command()(score.report)
+app.command()(review.review)
 app.command()(tag.tag)
 app.command()(submit.submit)
 app.command()(plot.plot)

@@ -46,6 +46,10 @@ Backbones = Annotated[
 AllowLeak = Annotated[
     bool, typer.Option("--allow-leak", help="Go on although one sound is in several folds; the scores are marked.")
 ]
+Corrections = Annotated[
+    list[Path] | None,
+    typer.Option(help="Decisions of `earmark review`, applied to the rows, never to their files. May be repeated."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")]
 Threads = Annotated[

@@ -75,6 +75,7 @@ def train(
     folder_tricks: options.FolderTricks = False,
     merge: options.Merge = True,
     allow_leak: options.AllowLeak = False,
+    corrections: options.Corrections = None,
     find_lr: FindRate = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -96,6 +97,8 @@ def train(
 
       earmark train sounds/ --fraction 0.05 --out runs/quick
 
+      earmark train sounds/ --corrections runs/sounds/corrections.csv --out runs/corrected
+
       earmark train sounds/ --find-lr
     """
     show_log()
@@ -115,6 +118,7 @@ def train(
         "recipe": recipe,
         "settings": settings,
         "allow_leak": allow_leak,
+        "corrections": corrections or (),
         "progress": not as_json,
     }
     if find_lr:

@@ -29,7 +29,7 @@ from earmark.evaluation.scorecard import LEAK
 from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.first_look import require_backbone
 from earmark.flows.progress import bar
-from earmark.flows.reading import Failures, read_rows
+from earmark.flows.reading import Failures, correct, read_rows
 from earmark.flows.run_config import (
     FINETUNED,
     FINETUNING,
@@ -83,6 +83,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     manifest, share, remarks = read(given, failures)
     try:
         manifest = segment(manifest, given.segment, failures, run.failures, progress)
+        manifest, told, given = correct(manifest, given, failures)
         n_clips = len(manifest)
         manifest, defaults, longest = survey(manifest, failures, run.failures)
         config = resolve(defaults, given, recipe, settings, longest)
@@ -99,7 +100,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     require_subsets(config, manifest)
-    return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
+    return Prepared(manifest, config, cache, share, leaks, [*remarks, *told, *found], failures)
 
 
 def rehearsed(config: RunConfig) -> RunConfig:

@@ -60,6 +60,8 @@ GIVEN = {
     "fraction": "pass --fraction",
     "segment": "pass --segment",
     "allow_leak": "pass --allow-leak",
+    "corrections": "pass --corrections",
+    "corrections_hash": "it is found when the files are read",
     "content_hash": "it is found when the data is read",
 }
 MAX_PATCH_SECONDS = 60.0
@@ -79,6 +81,7 @@ class DataConfig:
     fold_seed: of the folds that Earmark draws; the same for every training seed.
     allow_leak: go on although pieces of one recording are in several folds.
     content_hash: of the sounds and labels, found when they are read.
+    corrections: files of decisions on labels, applied in this order; corrections_hash: of what they hold.
     """
 
     path: str = ""
@@ -92,12 +95,17 @@ class DataConfig:
     fold_seed: int = 0
     allow_leak: bool = False
     content_hash: str = ""
+    corrections: tuple[str, ...] = ()
+    corrections_hash: str = ""
 
     @classmethod
-    def at(cls, path: Path | str, audio_dir: Path | str | None = None, **how: Any) -> DataConfig:
+    def at(
+        cls, path: Path | str, audio_dir: Path | str | None = None, corrections: Sequence[Path | str] = (), **how: Any
+    ) -> DataConfig:
         """Data as it is given to a command: its places hold wherever the run goes on. `how`: fields by name."""
         where = str(Path(audio_dir).resolve()) if audio_dir else None
-        return cls(str(Path(path).resolve()), where, **how)
+        corrected = tuple(str(Path(each).resolve()) for each in corrections)
+        return cls(str(Path(path).resolve()), where, corrections=corrected, **how)
 
 
 @dataclass(frozen=True)
