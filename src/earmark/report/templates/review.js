@@ -2,9 +2,16 @@ const $ = (id) => document.getElementById(id);
 let facts, state, at = -1, picked = [], busy = false;
 const heard = new Map();  // question → promise of its sound's HTML
 
+// The answer, or one of status 0 where the server has ended, which is said.
 const ask = async (route, sent) => {
-  const answer = await fetch(route, sent === undefined ? {} : { method: 'POST', body: JSON.stringify(sent) });
-  return { status: answer.status, body: await answer.json() };
+  try {
+    const answer = await fetch(route, sent === undefined ? {} : { method: 'POST', body: JSON.stringify(sent) });
+    const text = await answer.text();
+    return { status: answer.status, text, body: answer.headers.get('Content-Type')?.startsWith('application/json') ? JSON.parse(text) : {} };
+  } catch {
+    say('The server does not answer: it has ended. What was decided is saved; start earmark review again.', true);
+    return { status: 0, text: '', body: {} };
+  }
 };
 const say = (text, trouble = false) => { $('said').textContent = text; $('said').classList.toggle('trouble', trouble); };
 const node = (kind, text, attributes = {}) => {
@@ -41,7 +48,7 @@ const soundOf = (number) => {
   if (number < 0) return Promise.resolve('');
   if (!heard.has(number)) {
     if (heard.size > 40) heard.delete(heard.keys().next().value);
-    heard.set(number, fetch(`sound/${number}`).then((answer) => answer.text()));
+    heard.set(number, ask(`sound/${number}`).then((answer) => answer.text));
   }
   return heard.get(number);
 };
@@ -133,13 +140,12 @@ const actions = (question) => {
 
 const listen = async (number) => {
   $('sounds').replaceChildren();
-  let html = '';
-  try { html = await soundOf(number); } catch { return gone(); }
+  const html = await soundOf(number);
   if (number !== at) return;
   $('sounds').innerHTML = html;
   wireSounds();
   if ($('autoplay').checked) play();
-  soundOf(next(at, 1, (each) => isShown(each) && isOpen(each))).catch(() => {});
+  soundOf(next(at, 1, (each) => isShown(each) && isOpen(each)));
 };
 const play = () => {
   const players = [...document.querySelectorAll('#sounds audio')];
@@ -158,51 +164,50 @@ const finish = (focus) => {
   if (focus) $('nothing').focus();
 };
 
-const gone = () => say('The server does not answer: it has ended. What was decided is saved; start earmark review again.', true);
 const taken = (body) => { state = body; fillLabels(); };
 const decide = async (decision, labels = []) => {
   if (busy || at < 0) return;
   busy = true;
   const number = at, why = $('why').value;
-  try {
-    const { status, body } = await ask('decide', { number, version: state.questions[number].version, decision, labels, why });
-    if (status === 409) {
-      taken(body);
-      at = -2;  // whatever was seen is drawn anew
-      show(number);
-      say('Something else was decided on this clip meanwhile. This is how it stands now.', true);
-    } else if (status !== 200) say(body.refused ?? 'That was not understood.', true);
-    else {
-      taken(body);
-      say(`${facts.questions[number].name}: ${words[decision](state.questions[number].labels)}`);
-      const ahead = next(number, 1, (each) => each !== number && isShown(each) && (decision !== 'skip' || state.questions[each].decision !== 'skip'));
-      show(ahead >= 0 ? ahead : next(number));
-    }
-  } catch { gone(); } finally { busy = false; }
+  const { status, body } = await ask('decide', { number, version: state.questions[number].version, decision, labels, why });
+  if (status === 409) {
+    taken(body);
+    at = -2;  // whatever was seen is drawn anew
+    show(number);
+    say('Something else was decided on this clip meanwhile. This is how it stands now.', true);
+  } else if (status === 200) {
+    taken(body);
+    say(`${facts.questions[number].name.split('/').pop()}: ${words[decision](state.questions[number].labels)}`);
+    const other = (each) => each !== number && isShown(each);
+    const fresh = next(number, 1, (each) => other(each) && state.questions[each].decision !== 'skip');
+    show(fresh >= 0 ? fresh : next(number));
+  } else refused(status, body);
+  busy = false;
 };
+const refused = (status, body) => { if (status) say(body.refused ?? 'That was not understood.', true); };
 const undo = async () => {
-  if (busy) return;
+  if (busy || !state) return;
   busy = true;
-  try {
-    const { status, body } = await ask('undo', { revision: state.revision });
-    if (status === 409) { taken(body); show(at); say('Something was decided elsewhere meanwhile. Look, then undo again.', true); }
-    else if (status !== 200) say(body.refused ?? 'That was not understood.', true);
-    else {
-      taken(body);
-      if (!isShown(body.at)) for (const each of ['shown', 'kind', 'label']) $(each).value = '';
-      at = -2;
-      show(body.at);
-      say('Taken back.');
-    }
-  } catch { gone(); } finally { busy = false; }
+  const { status, body } = await ask('undo', { revision: state.revision });
+  if (status === 409) {
+    taken(body);
+    show(at);
+    say('Something was decided elsewhere meanwhile. Look, then undo again.', true);
+  } else if (status === 200) {
+    taken(body);
+    if (!isShown(body.at)) for (const each of ['shown', 'kind', 'label']) $(each).value = '';
+    at = -2;
+    show(body.at);
+    say('Taken back.');
+  } else refused(status, body);
+  busy = false;
 };
 const refresh = async () => {
-  try {
-    const { body } = await ask('state');
-    if (body.revision === state.revision) return;
-    taken(body);
-    show(at >= 0 ? at : next(-1), false);
-  } catch { gone(); }
+  if (!state || busy) return;
+  const { status, body } = await ask('state');
+  if (status !== 200 || busy || body.revision === state.revision) return;
+  taken(body);
+  show(at >= 0 ? at : next(-1), false);
 };
 
 const listed = () => {
@@ -234,7 +239,7 @@ const chooser = () => {
   if (at < 0) return;
   picked = [...state.questions[at].labels];
   $('typed').value = '';
-  $('how').textContent = facts.several ? 'Enter ticks the first; Enter once more, with nothing typed, saves.' : 'Enter takes the first.';
+  $('how').textContent = facts.several ? 'Type to find one: Enter ticks the first. Enter with nothing typed saves.' : 'Type to find it: Enter takes the first.';
   list();
   $('chooser').showModal();
   $('typed').focus();
@@ -303,9 +308,9 @@ addEventListener('focus', refresh);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
 
 (async () => {
-  try {
-    facts = (await ask('facts')).body;
-    taken((await ask('state')).body);
-    show(next(-1));
-  } catch { gone(); }
+  const [first, then] = [await ask('facts'), await ask('state')];
+  if (first.status !== 200 || then.status !== 200) return;
+  facts = first.body;
+  taken(then.body);
+  show(next(-1));
 })();
