@@ -48,7 +48,7 @@ class Browser:
         os.close(here)
         self._numbers = itertools.count(1)
         self._unread = b""
-        self.requests: list[str] = []
+        self._requests: list[tuple[str, str]] = []
 
     def ask(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol."""
@@ -58,7 +58,7 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("method") == "Network.requestWillBeSent":
-                self.requests.append(answer["params"]["request"]["url"])
+                self._requests.append((answer["sessionId"], answer["params"]["request"]["url"]))
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -79,6 +79,10 @@ class Browser:
         self.ask("Page.enable", session)
         self.ask("Page.navigate", session, url=url)
         return Tab(self, session)
+
+    def requests(self, tab: Tab) -> list[str]:
+        """The addresses that a page has asked for."""
+        return [url for session, url in self._requests if session == tab.session]
 
     def close(self) -> None:
         """End the process."""

@@ -80,8 +80,9 @@ def _correct(columns: dict[str, list[Any]], row: int, verdict: Verdict) -> None:
     after = tuple(label for label in labels if label not in verdict.unsure)
     if set(after) != set(before):
         # Of what was there in part and still is nobody has said more; anything new is there whole.
-        strengths = dict(zip(before, columns["strengths"][row], strict=False))
-        columns["strengths"][row] = tuple(strengths.get(label, 1.0) for label in after) if strengths else ()
+        parts = dict(zip(before, columns["strengths"][row], strict=False))
+        strengths = tuple(parts.get(label, 1.0) for label in after)
+        columns["strengths"][row] = () if set(strengths) <= {1.0} else strengths
         columns["labels"][row] = after
     for column in ("negative", "unsure"):
         columns[column][row] = tuple(label for label in columns[column][row] if label not in after)

@@ -83,7 +83,7 @@ def whole_copies(
     """
 
     def seconds(position: int) -> float:
-        return min(len(fingerprints[position].levels), SPAN) * BLOCK / RATE  # no more than that is compared
+        return min(fingerprints[position].seconds, SPAN * BLOCK / RATE)  # no more than that is compared
 
     def enough(match: Match) -> float:
         lengths = sorted((seconds(match.first), seconds(match.second)))
