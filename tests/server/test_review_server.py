@@ -59,7 +59,7 @@ def test_the_page_forbids_every_outside_source(ask):
     assert "://" not in text.replace("http://www.w3.org", "")
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "é".encode().decode("latin-1")])
+@pytest.mark.parametrize("token", ["", "wrong", "%C3%A9"])
 @pytest.mark.parametrize("route", ["", "state", "facts", "sound/0"])
 def test_without_the_secret_there_is_nothing(ask, route, token):
     assert ask(route, token=token)[:2] == (404, "")
@@ -70,10 +70,10 @@ def test_another_host_name_is_answered_nothing(ask):
 
 
 @pytest.mark.parametrize(
-    "route", ["sound/9", "sound/-1", "sound/", "sound/../../etc/passwd", "../../etc/passwd", "sound/0.wav", "x", "sound/٣٣"]
+    "route", ["sound/9", "sound/-1", "sound/", "sound/../../etc/passwd", "../../etc/passwd", "sound/0.wav", "x"]
 )
 def test_there_is_nothing_but_the_pages_own_routes(ask, route):
-    assert ask(route.encode().decode("latin-1"))[0] == 404
+    assert ask(route)[0] == 404
 
 
 def test_a_decision_is_answered_with_the_new_state_and_a_stale_one_with_what_stands(ask):
