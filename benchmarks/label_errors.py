@@ -5,7 +5,8 @@
 
 Heads are logistic regressions on the embedding. In turn each fold is the test: errors are planted in the labels of the
 others, those are scored out of fold, and the top k suspects of each list get their true labels back; then a head is
-fitted on all of them and tested on the clean fold. Test scores are pooled over the folds, intervals are over recordings.
+fitted on all of them and tested on the clean fold. Test scores are pooled over the folds; intervals are over
+recordings.
 
 Errors are symmetric (any other class; a label of several left out or added at random) or confusable (the class that a
 head on clean labels takes the clip for; of several, the label it is least sure of).
@@ -83,7 +84,7 @@ def plant(
 def rankings(
     wrong: np.ndarray, scores: np.ndarray, multi_label: bool, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Flat positions (clip, label), the most suspicious first, by each method; and those that `earmark review` lists."""
+    """Flat positions (clip, label), the most suspicious first, by each method; and those of `earmark review`."""
     everything = np.ones_like(wrong)
     measures = {
         "self-confidence": label_quality(wrong, everything, scores, multi_label).ravel(),
@@ -149,7 +150,7 @@ def rounds(manifest: Manifest, features: np.ndarray) -> Iterator[dict]:
 
 
 def summary(manifest: Manifest, lines: list[dict], metric: str) -> list[dict]:
-    """Lines pooled over the test folds, with precision, recall, the test score and its difference to leaving the errors.
+    """Lines pooled over the test folds: precision, recall, test score and its difference to leaving the errors.
 
     The interval of recall is over test folds (each with errors of its own): mean ± 2 standard errors.
     """

@@ -1,4 +1,4 @@
-"""Decisions on labels: written so that nothing is lost, read with all faults at once, applied to rows and nothing else."""
+"""Decisions on labels: written so that nothing is lost, read with all faults at once, applied to rows alone."""
 
 from __future__ import annotations
 

@@ -60,9 +60,7 @@ def test_a_data_set_grows_from_nothing(field, ears, tmp_path, train):
         label_next(field, ears, out, progress=False)
     table = read_manifest(out / "labels.csv")
     assert len(table) == 12
-    assert [labels for labels in table.table["labels"]] == [
-        (path.stem.lstrip("0123456789"),) for path in table.files
-    ]
+    assert table.table["labels"].tolist() == [(path.stem.lstrip("0123456789"),) for path in table.files]
     assert f"train {out / 'labels.csv'} --on ears" in first.command
     trained = train(out / "labels.csv", tmp_path / "run", "model=prior")
     assert trained.scorecard.n_clips == 12
