@@ -82,7 +82,8 @@ def test_a_copy_under_another_label_is_found_by_its_sound(tmp_path, sound_of, wr
     audio.write(tmp_path / "copy.wav", 0.4 * sounds[0] / np.abs(sounds[0]).max(), 8000)
     rows = [("0.wav", "a"), ("1.wav", "a"), ("2.wav", "b"), ("3.wav", "b"), ("copy.wav", "b")]
     manifest = read_manifest(write_table(tmp_path / "labels.csv", ["path", "label"], rows))
-    assert [(match.first, match.second) for match in run_copies(manifest, progress=False)] == [(0, 4)]
+    for rate in (0, 8000):
+        assert [(match.first, match.second) for match in run_copies(manifest, rate, progress=False)] == [(0, 4)]
 
 
 def test_the_page_and_its_sounds_are_made_of_what_the_run_holds(run):

@@ -153,8 +153,21 @@ def test_a_clip_of_no_data_set_is_labelled_by_one_digit_or_by_a_new_name(browser
     tab.press(*"owl", "Enter")
     tab.wait("!busy && state.revision === 2")
     labels = [row.new_labels for row in read_corrections(tmp_path / "corrections.csv")]
-    assert labels == [("dog",), ("owl",)]
+    assert labels == [("cat",), ("owl",)]
     assert "owl" in tab.run("[...document.querySelectorAll('#choices span')].map((each) => each.textContent)")
+
+
+def test_digits_tick_several_labels_and_a_new_name_joins_them(browser, serve, make_session, tmp_path):
+    tab = browser.tab(serve(make_session(kind="label", several=True, grows=True)))
+    tab.wait(AT_REST)
+    tab.press("2", "3", "2", "r")
+    tab.wait("document.querySelector('#chooser').open")
+    tab.press(*"owl", "Enter", "Enter")
+    tab.wait("!busy && state.revision === 1")
+    tab.press("1", "Enter")
+    tab.wait("!busy && state.revision === 2")
+    labels = [set(row.new_labels) for row in read_corrections(tmp_path / "corrections.csv")]
+    assert labels == [{"rain", "owl"}, {"dog"}]
 
 
 def test_filters_show_what_is_asked_for(browser, serve, make_session):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from earmark.audio.probe import probe
 from earmark.config import change
 from earmark.data.activity import SEGMENTATIONS
 from earmark.data.corpora.official import recognise
-from earmark.data.fingerprint import RATE as FINGERPRINT_RATE
 from earmark.data.fraction import take_fraction
 from earmark.data.leakage import Leak, find_leaks, refuse_leaks
 from earmark.data.lock import verify
@@ -41,7 +40,7 @@ from earmark.flows.run_config import (
     resolve,
 )
 from earmark.flows.source_audit import audit_source, refuse_seen
-from earmark.flows.split import group_duplicates, listen
+from earmark.flows.split import group_duplicates, kept, listen
 from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
 from earmark.lookup import lookup
 from earmark.models.pretrained.networks import PRETRAINED
@@ -270,13 +269,8 @@ def deal(
     Raises:
         ManifestError: there are leaks, or no folds can be made.
     """
-    rate = config.frontend.sample_rate
-
-    def decoded(path: Path, start: float) -> tuple[int, Iterator[np.ndarray]]:
-        return rate, cache.blocks(path, rate, start)
-
     with bar("listening for copies", len(manifest), "clips", progress) as update:
-        read = decoded if rate >= FINGERPRINT_RATE else None
+        read = kept(cache, config.frontend.sample_rate)
         heard = listen(manifest, default_threads(), lambda done, _: update(done), cache.content_hash, read)
     for path, reason in heard.unread:
         log.warning("%s: not compared with others (%s)", path, reason)

@@ -19,7 +19,7 @@ from earmark.data.matches import SURE, Match, find_matches
 from earmark.errors import RunError
 from earmark.flows.progress import bar
 from earmark.flows.run_config import FINETUNED
-from earmark.flows.split import listen
+from earmark.flows.split import kept, listen
 from earmark.report.reading import RunContents, read_run
 from earmark.report.review_page import question_sound, review_page
 from earmark.review.session import Question, Session
@@ -97,7 +97,8 @@ def train_command(config: Mapping[str, Any], corrections: Sequence[Path], out: s
 def run_suspects(contents: RunContents, model: str | None, most: int | None, progress: bool) -> list[Suspect]:
     """Suspects by the scores of one model of a run, and by copies that contradict each other."""
     chosen = model_of(contents, model)
-    matches = run_copies(contents.manifest, progress)
+    rate = int(contents.config.get("frontend", {}).get("sample_rate", 0))
+    matches = run_copies(contents.manifest, rate, progress)
     suspects = find_suspects(contents.manifest, contents.scores[chosen], matches, most)
     n_clips = len(contents.manifest)
     log.info("%s: %d suspects among %d clips, by %s out of fold", contents.name, len(suspects), n_clips, chosen)
@@ -115,10 +116,16 @@ def model_of(contents: RunContents, model: str | None) -> str:
     return model or contents.scorecard.best
 
 
-def run_copies(manifest: Manifest, progress: bool) -> list[Match]:
-    """Clips that are whole copies of one another, by their fingerprints."""
+def run_copies(manifest: Manifest, sample_rate: int, progress: bool) -> list[Match]:
+    """Clips that are whole copies of one another, by their fingerprints.
+
+    Args:
+        sample_rate: at which training has decoded them into the cache; 0 = it is not known.
+    """
+    cache = Cache()
     with bar("listening for copies", len(manifest), "clips", progress) as update:
-        heard = listen(manifest, default_threads(), lambda done, _: update(done), Cache().content_hash)
+        read = kept(cache, sample_rate)
+        heard = listen(manifest, default_threads(), lambda done, _: update(done), cache.content_hash, read)
     for path, reason in heard.unread:
         log.warning("%s: not compared with others (%s)", path, reason)
     matches = find_matches(heard.fingerprints, SURE, threads=default_threads())

@@ -83,10 +83,10 @@ const asked = (question) => {
   const label = node('b'), name = node('bdi', question.label);
   label.append(name);
   const parts = {
-    given: ['Is it ', label, '?'], missing: ['Is there ', label, ' too?'], label: ['What is this?'],
-    copy: question.given.includes(question.label) ? ['Is it ', label, '?'] : ['Is there ', label, ' too?'],
-  }[question.kind];
-  $('asked').replaceChildren(...parts);
+    given: [facts.several ? 'Is there ' : 'Is it ', label, '?'], missing: ['Is there ', label, ' too?'], label: ['What is this?'],
+  };
+  const kind = question.kind !== 'copy' ? question.kind : question.given.includes(question.label) ? 'given' : 'missing';
+  $('asked').replaceChildren(...parts[kind]);
 };
 
 const scores = (question) => {
@@ -106,9 +106,10 @@ const scores = (question) => {
   }));
 };
 
+// Up to nine labels keep their digits from clip to clip; of more the likeliest come first.
 const offered = () => {
-  const question = facts.questions[at];
-  return [...new Set([...question.scores.map(([label]) => label), ...state.labels])].slice(0, 9);
+  const likely = state.labels.length > 9 ? facts.questions[at].scores.map(([label]) => label) : [];
+  return [...new Set([...likely, ...state.labels])].slice(0, 9);
 };
 const choices = (question) => {
   $('choices').hidden = question.kind !== 'label';
@@ -237,7 +238,7 @@ const pick = (label, on) => {
 };
 const chooser = () => {
   if (at < 0) return;
-  picked = [...state.questions[at].labels];
+  if (facts.questions[at].kind !== 'label') picked = [...state.questions[at].labels];
   $('typed').value = '';
   $('how').textContent = facts.several ? 'Type to find one: Enter ticks the first. Enter with nothing typed saves.' : 'Type to find it: Enter takes the first.';
   list();
@@ -291,6 +292,7 @@ document.addEventListener('keydown', (event) => {
   event.preventDefault();
   doing[name]();
 });
+$('chooser').addEventListener('close', () => { if (at >= 0) choices(facts.questions[at]); });
 $('typed').addEventListener('input', list);
 $('typed').addEventListener('keydown', (event) => {
   if (event.key !== 'Enter') return;
