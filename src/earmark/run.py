@@ -163,6 +163,16 @@ class Run:
     def tagger(self) -> Path:
         return self.folder / f"{self.name}{TAGGER_SUFFIX}"
 
+    @property
+    def suspects(self) -> Path:
+        """Labels that are probably wrong, the most suspicious first."""
+        return self.folder / "suspects.csv"
+
+    @property
+    def corrections(self) -> Path:
+        """What was decided on labels, a row each; it only grows."""
+        return self.folder / "corrections.csv"
+
     def predictions(self, model: str) -> Path:
         """Out-of-fold scores of one model, clip rows."""
         return self.folder / f"predictions.{model}.csv"

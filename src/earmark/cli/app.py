@@ -21,6 +21,7 @@ from earmark.cli import (
     leaderboard,
     models,
     plot,
+    review,
     score,
     split,
     submit,
@@ -69,6 +70,7 @@ app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(score.thresholds)
 app.command()(score.report)
+app.command()(review.review)
 app.command()(tag.tag)
 app.command()(submit.submit)
 app.command()(plot.plot)

@@ -69,6 +69,10 @@ Recall = Annotated[
         show_default=False,
     ),
 ]
+Corrections = Annotated[
+    list[Path] | None,
+    typer.Option(help="Decisions of `earmark review`, applied to the rows, never to their files. May be repeated."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name that `earmark models` lists.")]
 Threads = Annotated[

@@ -85,6 +85,7 @@ def train(
     folder_tricks: options.FolderTricks = False,
     merge: options.Merge = True,
     allow_leak: options.AllowLeak = False,
+    corrections: options.Corrections = None,
     find_lr: FindRate = False,
     diagnose: Diagnose = False,
     as_json: options.AsJson = False,
@@ -108,6 +109,8 @@ def train(
       earmark train sounds/ --precision 0.9
 
       earmark train sounds/ --fraction 0.05 --out runs/quick
+
+      earmark train sounds/ --corrections runs/sounds/corrections.csv --out runs/corrected
 
       earmark train sounds/ --find-lr
 
@@ -133,6 +136,7 @@ def train(
         "recipe": recipe,
         "settings": settings,
         "allow_leak": allow_leak,
+        "corrections": corrections or (),
         "progress": not as_json,
     }
     if has_stages(recipe):

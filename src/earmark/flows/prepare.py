@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from earmark.audio.decode import region_samples
 from earmark.audio.probe import probe
 from earmark.data.activity import SEGMENTATIONS
 from earmark.data.corpora.official import recognise
-from earmark.data.fingerprint import RATE as FINGERPRINT_RATE
 from earmark.data.fraction import take_fraction
 from earmark.data.leakage import Leak, find_leaks, refuse_leaks
 from earmark.data.lock import verify
@@ -25,12 +24,12 @@ from earmark.data.readers import table_of
 from earmark.errors import AudioError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
 from earmark.flows.progress import bar
-from earmark.flows.reading import Failures, read_rows
+from earmark.flows.reading import Failures, correct, read_rows
 from earmark.flows.run_config import DataConfig, RunConfig, defaults_for
 from earmark.flows.settings import decide
 from earmark.flows.sides import ASIDE, hold_out, require_inner_splits, require_subsets, take_subset
 from earmark.flows.source_audit import audit_source, refuse_seen
-from earmark.flows.split import group_duplicates, listen
+from earmark.flows.split import group_duplicates, kept, listen
 from earmark.lookup import lookup
 from earmark.run import Run, write_atomically
 from earmark.tagger.tag_files import default_threads
@@ -70,6 +69,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     manifest, share, remarks = read(given, failures)
     try:
         manifest = segment(manifest, given.segment, failures, run.failures, progress)
+        manifest, told, given = correct(manifest, given, failures)
         n_clips = len(manifest)
         manifest, defaults, longest = survey(manifest, failures, run.failures)
         config = decide(defaults, given, recipe, settings, longest)
@@ -82,7 +82,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     require_subsets(config, manifest)
-    return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures, defaults, longest)
+    return Prepared(manifest, config, cache, share, leaks, [*remarks, *told, *found], failures, defaults, longest)
 
 
 def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[str]]:
@@ -206,13 +206,8 @@ def deal(
     Raises:
         ManifestError: there are leaks, or no folds can be made.
     """
-    rate = config.frontend.sample_rate
-
-    def decoded(path: Path, start: float) -> tuple[int, Iterator[np.ndarray]]:
-        return rate, cache.blocks(path, rate, start)
-
     with bar("listening for copies", len(manifest), "clips", progress) as update:
-        read = decoded if rate >= FINGERPRINT_RATE else None
+        read = kept(cache, config.frontend.sample_rate)
         heard = listen(manifest, default_threads(), lambda done, _: update(done), cache.content_hash, read)
     for path, reason in heard.unread:
         log.warning("%s: not compared with others (%s)", path, reason)

@@ -1,15 +1,19 @@
-"""Reading labelled clips for a command that goes on without the files that are not there."""
+"""Reading labelled clips for a command: it goes on without the files that are not there, and with corrected labels."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from earmark.data.corrected import apply_corrections
+from earmark.data.corrections import hash_corrections
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.data.readers.problems import RowProblem
 from earmark.errors import ManifestError, summarise_rows
+from earmark.flows.run_config import DataConfig
 
 log = logging.getLogger("earmark")
 
@@ -47,3 +51,23 @@ def read_rows(path: Path, failures: Failures, *, all_labels: bool = True, **read
             )
         failures += [(problem.path, reason) for problem, reason in zip(missing, reasons, strict=True)]
     return manifest
+
+
+def correct(manifest: Manifest, given: DataConfig, failures: Failures) -> tuple[Manifest, list[str], DataConfig]:
+    """The rows with all corrections applied, what to remark on them, and the settings with the files' hash.
+
+    Args:
+        failures: what the data names and cannot be read; corrections of it wait.
+
+    Raises:
+        ManifestError: a file of corrections is wrong, or is about other data.
+    """
+    remarks: list[str] = []
+    absent = {Path(name.partition("#")[0]).name for name, _ in failures}
+    files = [Path(each) for each in given.corrections]
+    for file in files:
+        found = apply_corrections(manifest, file, absent, partial=given.fraction < 1)
+        manifest = found.manifest
+        remarks += found.remarks
+        log.info("%s", found.remarks[0])
+    return manifest, remarks, replace(given, corrections_hash=hash_corrections(files))

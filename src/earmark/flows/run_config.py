@@ -64,6 +64,8 @@ GIVEN = {
     "fraction": "pass --fraction",
     "segment": "pass --segment",
     "allow_leak": "pass --allow-leak",
+    "corrections": "pass --corrections",
+    "corrections_hash": "it is found when the files are read",
     "content_hash": "it is found when the data is read",
 }
 MAX_PATCH_SECONDS = 60.0
@@ -88,6 +90,7 @@ class DataConfig:
     networks are "agreeing".
     agree_with: folders of the runs whose networks, trained on curated clips, judge the noisy ones.
     agree_share: of the noisy clips with some label, those that may stay for it, above 0 and at most 1.
+    corrections: files of decisions on labels, applied in this order; corrections_hash: of what they hold.
     """
 
     path: str = ""
@@ -104,6 +107,8 @@ class DataConfig:
     subset: str = ""
     agree_with: tuple[str, ...] = ()
     agree_share: float = 0.5
+    corrections: tuple[str, ...] = ()
+    corrections_hash: str = ""
 
     def __post_init__(self):
         require(self.n_folds >= 2, "data.n_folds", self.n_folds, "2 or more")
@@ -117,10 +122,13 @@ class DataConfig:
             )
 
     @classmethod
-    def at(cls, path: Path | str, audio_dir: Path | str | None = None, **how: Any) -> DataConfig:
+    def at(
+        cls, path: Path | str, audio_dir: Path | str | None = None, corrections: Sequence[Path | str] = (), **how: Any
+    ) -> DataConfig:
         """Data as it is given to a command: its places hold wherever the run goes on. `how`: fields by name."""
         where = str(Path(audio_dir).resolve()) if audio_dir else None
-        return cls(str(Path(path).resolve()), where, **how)
+        corrected = tuple(str(Path(each).resolve()) for each in corrections)
+        return cls(str(Path(path).resolve()), where, corrections=corrected, **how)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from earmark import audio
-from earmark.audio.cache import content_hash
-from earmark.data.fingerprint import Fingerprint, FingerprintStream
+from earmark.audio.cache import Cache, content_hash
+from earmark.data.fingerprint import RATE, Fingerprint, FingerprintStream
 from earmark.data.grouping import Offer, groups_by_column, groups_by_pattern, merge_groups, offer_patterns
 from earmark.data.leakage import Leak, find_leaks, same_sound
 from earmark.data.lock import Lock, make_lock, write_lock
@@ -241,6 +241,15 @@ def listen(
     finally:
         pool.shutdown(cancel_futures=True)  # left early (Ctrl-C), it does not go on with all other files
     return Heard(hashes, fingerprints, unread)
+
+
+def kept(cache: Cache, sample_rate: int) -> Read | None:
+    """How `listen` reads sounds that a cache keeps at a rate; None where that is too low for fingerprints."""
+
+    def read(path: Path, start: float) -> tuple[int, Iterator[np.ndarray]]:
+        return sample_rate, cache.blocks(path, sample_rate, start)
+
+    return read if sample_rate >= RATE else None
 
 
 def write(manifest: Manifest, out: Path, method: str, seed: int, threads: int = 1) -> Lock | None:

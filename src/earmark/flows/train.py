@@ -58,6 +58,7 @@ def train(
     recipe: Path | str | None = None,
     settings: Sequence[str] = (),
     allow_leak: bool = False,
+    corrections: Sequence[Path | str] = (),
     or_from_scratch: bool = False,
     diagnose: bool = False,
     progress: bool = True,
@@ -73,6 +74,7 @@ def train(
         recipe: YAML of the settings that differ from the defaults.
         settings: "section.key=value" each, over the recipe.
         allow_leak: go on although pieces of one recording are on both sides; every score is marked.
+        corrections: files of decisions on labels (`earmark review`), applied to the rows, never to their source.
         or_from_scratch: train the default network where a published one to stand on cannot be had, and say so.
         diagnose: try the network first, on the first fold's training clips (docs/diagnostics.md).
 
@@ -83,7 +85,8 @@ def train(
     data = Path(data)
     run = Run(Path(out) if out else default_folder(data))
     how = {"encoding": encoding, "folder_tricks": folder_tricks, "merge": merge, "fraction": fraction}
-    given = DataConfig.at(data, audio_dir, segment=segment, allow_leak=allow_leak, **how)
+    how |= {"segment": segment, "allow_leak": allow_leak, "corrections": corrections}
+    given = DataConfig.at(data, audio_dir, **how)
     recipe = Path(recipe) if recipe else None
     remarks: list[str] = []
     try:

@@ -1,0 +1,1 @@
+"""Servers for a browser on the same machine."""
