@@ -48,7 +48,7 @@ def read_member(folder: Path) -> Member:
         RunError: it is not finished, or a fold's model scored clips that it was trained on.
     """
     run = Run(folder)
-    if not (run.tagger.is_file() and run.manifest.is_file()):
+    if not (run.tagger.is_file() and run.config.is_file()):
         raise RunError(f"{folder}: holds no finished run, so it cannot be a member. Let `earmark train` finish it.")
     tagger = load_tagger(run.tagger)
     model = str(tagger.metadata.scores.get("model", ""))

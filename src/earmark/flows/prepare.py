@@ -43,6 +43,7 @@ from earmark.flows.run_config import (
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
 from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
+from earmark.flows.teaching import find_teacher
 from earmark.lookup import lookup
 from earmark.models.pretrained.networks import PRETRAINED
 from earmark.models.tagging_net import MODELS
@@ -95,11 +96,13 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     except ManifestError:
         write_failures(run, failures)
         raise
+    readable = manifest
     manifest, hashes, leaks, found = deal(manifest, config, cache, progress)
+    config, taught = find_teacher(config, manifest, readable)
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     require_subsets(config, manifest)
-    return Prepared(manifest, config, cache, share, leaks, [*remarks, *found], failures)
+    return Prepared(manifest, config, cache, share, leaks, [*remarks, *found, *taught], failures)
 
 
 def rehearsed(config: RunConfig) -> RunConfig:
