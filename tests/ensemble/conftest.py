@@ -83,6 +83,7 @@ def write_run(
         multi_label=multi_label,
     )  # fmt: skip
     manifest.write(run.manifest)
+    run.config.touch()
     document = edited(VECTORS / f"{kind}.tagger.onnx", run.tagger, multi_label)
     hop = document["hop_seconds"]
     for fold in sorted(set(folds)):

@@ -9,15 +9,17 @@ import pytest
 
 from earmark.data.readers import read_manifest
 from earmark.ensemble import ENSEMBLES
-from earmark.ensemble.distil import write_soft_labels
 from earmark.errors import ConfigError, EarmarkError, RunError
-from earmark.flows.ensemble import SOFT_LABELS, STANDING, ensemble
+from earmark.flows.ensemble import STANDING, ensemble
 from earmark.flows.evaluate import evaluate
+from earmark.flows.run_config import RunConfig
+from earmark.flows.teaching import find_teacher
 from earmark.predictions import Predictions
 from earmark.run import Run, to_json
 from earmark.tagger import load_tagger
 from earmark.tagger.combination import combine
 from earmark.tagger.metadata import calibrate
+from earmark.training.module import OptimConfig
 
 
 @pytest.fixture(scope="module")
@@ -74,25 +76,18 @@ def test_it_knows_the_clips_that_its_members_were_trained_on(joined, folders):
         evaluate(joined.tagger, folders)
 
 
-def test_soft_labels_train_a_network_and_leave_the_truth_as_it_is(joined, trained):
-    table = read_manifest(joined.tagger.parent / SOFT_LABELS)
-    known = read_manifest(trained.run.manifest)
-    assert table.clip_ids.tolist() == known.clip_ids.tolist()
-    assert table.multi_label
-    np.testing.assert_array_equal(table.present(), known.present())
-    np.testing.assert_array_equal(table.folds, known.folds)
-    assert len(np.unique(table.targets())) > 2
+def test_it_teaches_a_network_that_is_still_held_against_the_labels(joined, trained):
+    manifest = read_manifest(trained.run.manifest)
+    folder = joined.tagger.parent
+    config = RunConfig(optim=OptimConfig(teacher=str(folder)))
+    config, remarks = find_teacher(config, manifest, manifest)
+    assert config.optim.teacher == str(Run(folder).predictions(joined.shipped).resolve())
+    assert "50% of what the networks learn of 15 of 15 clips is what both says of them, out of fold" in remarks[0]
 
 
-def test_a_score_of_1_does_not_make_a_label_present_and_unknown_ones_stay_unknown(tmp_path, write_table):
-    path = write_table(tmp_path / "t.csv", ["file", "a", "b"], [["x.wav", "1", "0"], ["y.wav", "?", "1"]])
-    for name in ("x.wav", "y.wav"):
-        (tmp_path / name).write_bytes(b"")
-    manifest = read_manifest(path)
-    write_soft_labels(manifest, np.ones((2, 2)), tmp_path / "soft.csv")
-    soft = read_manifest(tmp_path / "soft.csv")
-    np.testing.assert_array_equal(soft.present(), manifest.present())
-    np.testing.assert_array_equal(soft.label_weights(), manifest.label_weights())
+def test_an_ensemble_is_no_member_of_another(joined, trained):
+    with pytest.raises(RunError, match="both: holds no finished run, so it cannot be a member"):
+        ensemble([trained.run.folder, joined.tagger.parent], joined.tagger.parent.parent / "more")
 
 
 def test_the_same_command_again_reads_what_is_there(joined, trained, logistic, monkeypatch):

@@ -58,8 +58,9 @@ def test_history_has_a_row_per_epoch(tones, cache, tmp_path):
     run_fit(tones, cache, tmp_path, validation=tones)
     rows = FoldFolder(tmp_path).read_history()
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
-    expected = {"train_loss", "validation_loss", "validation_score", "learning_rate", "seconds"}
+    expected = {"train_loss", "validation_loss", "validation_score", "learning_rate", "seconds", "data_seconds"}
     assert all(expected <= row.keys() for row in rows)
+    assert all(0 < row["data_seconds"] < row["seconds"] for row in rows)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tones, cache, tmp_path):
@@ -96,8 +97,10 @@ def test_stopping_and_going_on_equals_never_stopping(tones, cache, tmp_path, way
     parts = run_fit(tones, cache, tmp_path / "parts", validation=tones, optim=optim)
     assert torch.equal(weights(whole), weights(parts))
     assert whole.n_epochs == parts.n_epochs
-    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in FoldFolder(tmp_path / "whole").read_history()]
-    again = [{k: v for k, v in row.items() if k != "seconds"} for row in FoldFolder(tmp_path / "parts").read_history()]
+    strip, again = (
+        [{k: v for k, v in row.items() if "seconds" not in k} for row in FoldFolder(tmp_path / name).read_history()]
+        for name in ("whole", "parts")
+    )
     assert strip == again
     if way.startswith("plateau"):
         rates, scores = ([row[name] for row in strip] for name in ("learning_rate", "validation_score"))

@@ -31,7 +31,6 @@ def ensemble(
 
       earmark ensemble runs/a runs/b runs/c --out runs/stacked --how stack
     """
-    from earmark.flows.ensemble import SOFT_LABELS
     from earmark.flows.ensemble import ensemble as run_ensemble
 
     show_log()
@@ -48,4 +47,4 @@ def ensemble(
     output.print()
     for note in found.notes():
         output.print(note)
-    output.print(f"\ntagger  {found.tagger}  ({found.shipped})\nsoft labels  {out / SOFT_LABELS}")
+    output.print(f"\ntagger  {found.tagger}  ({found.shipped})")

@@ -49,7 +49,7 @@ def read_member(folder: Path) -> Member:
         RunError: it is not finished, or a fold's model scored clips that it was trained on.
     """
     run = Run(folder)
-    if not (run.tagger.is_file() and run.manifest.is_file()):
+    if not (run.tagger.is_file() and run.config.is_file()):
         raise RunError(f"{folder}: holds no finished run, so it cannot be a member. Let `earmark train` finish it.")
     model = str(load_tagger(run.tagger).metadata.scores.get("model", ""))
     file = run.fold(REFIT, model).tagger

@@ -18,7 +18,6 @@ import onnx
 from earmark.audio.cache import content_hash
 from earmark.data.seen import join
 from earmark.ensemble import ENSEMBLES
-from earmark.ensemble.distil import write_soft_labels
 from earmark.ensemble.graph import ensemble_graph
 from earmark.ensemble.members import Member, make_panel, read_members, rows_of, share_windows
 from earmark.ensemble.nested import Fits, error_correlations, fit_nested, judge, nested_rows
@@ -47,7 +46,6 @@ log = logging.getLogger("earmark")
 ALL = "all"
 MEMBERS = "members.json"
 STANDING = "ensemble.json"
-SOFT_LABELS = "soft_labels.csv"
 
 
 def ensemble(
@@ -94,7 +92,7 @@ def ensemble(
     card = replace(card, remarks=(*card.remarks, *found.sentences))
     metadata = shipped_metadata(run, used, panel, shipped, clips[shipped], card)
     tagger = finish(run, partial(ship, run, used, combination, found), metadata, found)
-    write_soft_labels(members[0].manifest, clips[shipped].scores, run.folder / SOFT_LABELS)
+    members[0].manifest.write(run.manifest)
     names = tuple(member.name for member in used)
     standing = Standing(panel.names, card, comparisons, error_correlations(panel), shipped, names, tagger)
     standing.save(run.folder / STANDING)

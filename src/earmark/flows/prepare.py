@@ -30,6 +30,7 @@ from earmark.flows.settings import decide
 from earmark.flows.sides import ASIDE, hold_out, require_inner_splits, require_subsets, take_subset
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, kept, listen
+from earmark.flows.teaching import find_teacher
 from earmark.lookup import lookup
 from earmark.run import Run, write_atomically
 from earmark.tagger.tag_files import default_threads
@@ -78,11 +79,13 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     except ManifestError:
         write_failures(run, failures)
         raise
+    readable = manifest
     manifest, hashes, leaks, found = deal(manifest, config, cache, progress)
+    config, taught = find_teacher(config, manifest, readable)
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     require_subsets(config, manifest)
-    return Prepared(manifest, config, cache, share, leaks, [*remarks, *told, *found], failures, defaults, longest)
+    return Prepared(manifest, config, cache, share, leaks, [*remarks, *told, *found, *taught], failures, defaults, longest)
 
 
 def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[str]]:

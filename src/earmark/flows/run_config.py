@@ -251,6 +251,8 @@ class RunConfig:
             lookup(BASELINES, self.backbone.frozen_head, "head")
         if self.model in SEQUENCE_HEADS and not self.backbone.on:
             raise ConfigError(f"model: {self.model} goes over the patches of a backbone. Pass --on with one.")
+        if self.model in BASELINES and self.optim.teacher:
+            raise ConfigError(f"optim.teacher: {self.model} learns from labels alone. Choose a network, or no teacher.")
         if self.model == FINETUNED and not self.backbone.on:
             raise ConfigError("model: there is nothing to fine-tune. Pass --on with a pretrained network or a run.")
         if self.model == FINETUNED and self.optim.batch_norm == "group":

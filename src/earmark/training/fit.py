@@ -38,6 +38,7 @@ from earmark.training.diagnostics.watch import Watch
 from earmark.training.module import OptimConfig, TaggingModule
 from earmark.training.objective import with_noisy
 from earmark.training.sampling import EpochBatches, clip_chances
+from earmark.training.teacher import read_teacher
 from earmark.windows import Framing
 
 log = logging.getLogger("earmark")
@@ -92,7 +93,7 @@ def fit(
     with quiet():
         trainer = _trainer(folder, optim, precision, stop_after, validation is not None, batches)
     workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
-    loading = {"num_workers": workers, "persistent_workers": workers > 0}
+    loading = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": workers > 0}
     loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, **loading)]
     if validation is not None:
         windows = ValidationWindows(ClipAudio(validation, cache, framing.sample_rate), framing)
@@ -121,11 +122,13 @@ def assemble(
     torch.manual_seed(seed)
     audio = ClipAudio(training, cache, framing.sample_rate)
     targets, weights = training.targets(), loss_weights(training)
+    noisy = training.column("subset") == "noisy"
+    chances = clip_chances(targets, weights, noisy, optim.balance, optim.noisy_share)
+    if optim.teacher:
+        targets = read_teacher(Path(optim.teacher)).mixed(training, optim.teacher_share)
     if fresh:
         net.start_at_prior(class_frequencies(targets, weights), training.multi_label)
     net.backbone.to(memory_format=torch.channels_last)
-    noisy = training.column("subset") == "noisy"
-    chances = clip_chances(targets, weights, noisy, optim.balance, optim.noisy_share)
     if optim.knows_noisy:
         targets, weights = with_noisy(targets, weights, noisy)
     drawn = {"chances": chances, "noisy": noisy, "padding": augment.padding, "trim_db": augment.trim_db}

@@ -53,6 +53,10 @@ class OptimConfig:
     clip_gradient: largest norm of the gradient of all weights; longer ones are shortened to it. 0 = none is.
     swa_epochs: of the last epochs whose weights are averaged, in place of the running mean; 0 = none.
     open_depths: depths that learn at all, from the head down; the others stay as they are and cost less; 0 = all.
+    teacher: scores that the network learns from beside its labels: the folder of a finished run or ensemble, or a table
+    of clip_id and a column per label; empty = none.
+    teacher_share: of the teacher in what a clip is said to hold, 0 to 1; the rest is its labels.
+    teacher_hash: of the teacher's table, found when it is read.
     """
 
     epochs: int = 60
@@ -81,6 +85,9 @@ class OptimConfig:
     swa_epochs: int = 0
     open_depths: int = 0
     noisy_head: bool = False
+    teacher: str = ""
+    teacher_share: float = 0.5
+    teacher_hash: str = ""
 
     def __post_init__(self):
         require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
@@ -102,6 +109,7 @@ class OptimConfig:
         require(0 <= self.balance <= 1, "optim.balance", self.balance, "0 to 1")
         require(self.clip_gradient >= 0, "optim.clip_gradient", self.clip_gradient, "0 or more")
         require(0 <= self.swa_epochs <= self.epochs, "optim.swa_epochs", self.swa_epochs, "0 to optim.epochs")
+        require(0 <= self.teacher_share <= 1, "optim.teacher_share", self.teacher_share, "0 to 1")
         self._rehearse()
 
     def _rehearse(self) -> None:
