@@ -155,6 +155,7 @@ class RunConfig:
     precision: "float32", "bfloat16", or "auto" = bfloat16 where the hardware has it.
     ship: the tagger for use: "refit" on all clips, or the "ensemble" of the folds' networks.
     seed: of everything random but the folds.
+    baseline: fit a cheap model on the same folds, which the network is held against; false where another run has it.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -171,6 +172,7 @@ class RunConfig:
     precision: str = "auto"
     ship: str = "refit"
     seed: int = 0
+    baseline: bool = True
 
     def __post_init__(self):
         choices = {
