@@ -34,6 +34,7 @@ PUBLIC = {
     "split": "earmark.flows.split:split",
     "tag_files": "earmark.tagger:tag_files",
     "train": "earmark.flows.train:train",
+    "train_stages": "earmark.flows.stages:train_stages",
     "write_report": "earmark.report:write_report",
 }
 

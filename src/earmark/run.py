@@ -109,6 +109,11 @@ class Run:
         return self.folder / "leaks.csv"
 
     @property
+    def agreement(self) -> Path:
+        """How far earlier networks agree with the labels of noisy clips, and which of these are trained on."""
+        return self.folder / "agreement.csv"
+
+    @property
     def rate_curve(self) -> Path:
         """What the loss did at a rising learning rate, if that was asked for; may be there before the run is."""
         return self.folder / "learning_rate.json"

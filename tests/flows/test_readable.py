@@ -13,8 +13,8 @@ from earmark import audio
 from earmark.data.readers import read_manifest
 from earmark.errors import ManifestError
 from earmark.flows.evaluate import evaluate
-from earmark.flows.prepare import require_inner_splits
 from earmark.flows.run_config import DataConfig, defaults_for, resolve
+from earmark.flows.sides import require_inner_splits
 from earmark.tagger import load_tagger
 
 FOREST = "model=forest"

@@ -11,8 +11,8 @@ import pytest
 from earmark.data import Manifest, read_manifest
 from earmark.errors import ConfigError, ManifestError
 from earmark.flows.evaluate import evaluate
-from earmark.flows.prepare import hold_out
 from earmark.flows.run_config import DataConfig
+from earmark.flows.sides import hold_out
 from earmark.flows.split import Shares, split
 from earmark.predictions import Predictions
 from earmark.report.report import write_report

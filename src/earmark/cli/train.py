@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from earmark.cli import options
-from earmark.cli.console import messages, output, print_json, print_scorecard, show_log
+from earmark.cli.console import messages, output, print_json, print_scorecard, print_table, show_log
 
 On = Annotated[
     str | None,
@@ -97,9 +97,12 @@ def train(
       earmark train sounds/ --fraction 0.05 --out runs/quick
 
       earmark train sounds/ --find-lr
+
+      earmark train labels.csv --recipe recipes/fsdkaggle2019.yaml
     """
     show_log()
-    from earmark.flows.first_look import look
+    from earmark.errors import ConfigError
+    from earmark.flows.first_look import has_stages, look
 
     short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start, or_from_scratch)}
     settings = [*(setting or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
@@ -117,6 +120,13 @@ def train(
         "allow_leak": allow_leak,
         "progress": not as_json,
     }
+    if has_stages(recipe):
+        if find_lr or or_from_scratch:
+            raise ConfigError("--find-lr and --or-from-scratch are for one training. The recipe has several.")
+        from earmark.flows.stages import train_stages
+
+        show_stages(train_stages(data, out, **how), as_json)
+        return
     if find_lr:
         _require_network(short.get("model"), or_from_scratch)
         from earmark.flows.learning_rate import find_learning_rate
@@ -213,6 +223,26 @@ def show_rate(found, as_json: bool) -> None:
         return
     text = f"--set optim.learning_rate={suggested:.1e}" if suggested else "none: the loss never fell"
     output.print(f"\nlearning rate  {text}  (set now: {found.set:.1e})\ncurve          {found.run.rate_plot}")
+
+
+def show_stages(staged, as_json: bool) -> None:
+    """Each stage's score, what it gained on the one before, and the last one's paths."""
+    if as_json:
+        print_json({name: each.scorecard.to_dict() for name, each in staged.trained.items()})
+        return
+    from earmark.evaluation.metrics import TITLES
+
+    metric = staged.last.scorecard.primary_metric
+    rows = []
+    for name, each in staged.trained.items():
+        found = each.scorecard.models[each.model].metrics[metric]
+        rows.append((name, f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})", str(each.scorecard.n_clips)))
+    output.print()
+    print_table(("stage", TITLES.get(metric, metric), "clips"), rows, "stages")
+    for each in staged.comparisons:
+        output.print(each.sentence)
+    last = staged.last.run
+    output.print(f"\ntagger  {staged.run.tagger}  ({last.name})\nreport  {last.report}\ncard    {last.card}")
 
 
 def show_trained(trained, as_json: bool) -> None:

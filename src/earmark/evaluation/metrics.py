@@ -50,13 +50,13 @@ def lwlrap_parts(
     targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Per clip, the sum of its labels' precisions and the sum of their weights, each (clips,)."""
-    precision, weight = _label_precision(targets, scores, weights)
+    precision, weight = label_precision(targets, scores, weights)
     return (precision * weight).sum(axis=1), weight.sum(axis=1)
 
 
 def lwlrap_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(classes,) mean precision at the label's rank in the clips that have it; nan where none has."""
-    precision, weight = _label_precision(targets, scores, weights)
+    precision, weight = label_precision(targets, scores, weights)
     return _divide((precision * weight).sum(axis=0), weight.sum(axis=0))
 
 
@@ -147,8 +147,8 @@ def _is_right(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> n
     return label > other
 
 
-def _label_precision(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
+def label_precision(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(clips, classes) precision at each label's rank in its clip, and the label's weight (0 = no label)."""
     targets, scores, weights = check(targets, scores, weights)

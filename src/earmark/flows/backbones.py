@@ -32,7 +32,6 @@ log = logging.getLogger("earmark")
 
 DEPTHS = OUTPUTS[-1]
 DIGITS_OF_FILE = 12  # of its content hash, in the name of an export
-FROZEN_HEAD = "choice"  # beside a fine-tuned network, on the backbone as it was
 SEQUENCE_PATCH_SECONDS = 1.0
 SMALL = 10_000_000  # parameters
 
@@ -156,8 +155,8 @@ def usual_backbone() -> list[str]:
 
 
 def head_of(config: RunConfig) -> str:
-    """The classifier on a run's backbone: its model, or what fine-tuning has to beat."""
-    return FROZEN_HEAD if config.model == FINETUNED else config.model
+    """The classifier on a run's backbone: its model, or what fine-tuning has to beat; empty = none."""
+    return config.backbone.frozen_head if config.model == FINETUNED else config.model
 
 
 def patched(backbone: BackboneConfig, head: str) -> BackboneConfig:

@@ -31,7 +31,7 @@ from earmark.flows.experiment import Experiment
 from earmark.flows.progress import bar
 from earmark.flows.split import group_duplicates
 from earmark.lookup import lookup
-from earmark.run import FoldFolder
+from earmark.run import REFIT, FoldFolder
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import default_threads
 from earmark.training.dataset import loss_weights
@@ -107,7 +107,7 @@ class ClassifierFolds:
 
     def fit_for_use(self) -> None:
         """Fit on all clips, for `export_refit`."""
-        self._for_use = self.fit(np.arange(len(self.experiment.manifest)))
+        self._for_use = self.fit(self.experiment.training_clips(REFIT))
 
     def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the classifier of all clips, fitted now unless it is."""

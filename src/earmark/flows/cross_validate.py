@@ -46,10 +46,9 @@ def cross_validate_fold(experiment: Experiment, model: str, fold: int, fit_fold:
     """Window scores of one fold's held-out clips by a model that never saw them."""
     folder = experiment.run.fold(fold, model)
     if not folder.result.exists():
-        folds = experiment.manifest.folds
         started = time.perf_counter()
-        facts = fit_fold(fold, np.flatnonzero(folds != fold), folder)
-        held_out = experiment.manifest.select(np.flatnonzero(folds == fold))
+        facts = fit_fold(fold, experiment.training_clips(fold), folder)
+        held_out = experiment.manifest.select(experiment.manifest.folds == fold)
         score_held_out(experiment, folder, held_out).save(folder.predictions)
         seconds = round(time.perf_counter() - started, 1)
         write_json(folder.result, {"fold": fold, "n_clips": len(held_out), **facts, "seconds": seconds})
@@ -132,8 +131,9 @@ class NetworkFolds:
         folder = self._folder(REFIT)
         validates = self.experiment.config.validation_fraction > 0
         n_epochs = self.median_epochs() if validates else self.experiment.config.optim.epochs
-        log.info("%s: refit on all %d clips, %d epochs", self._model, len(self.experiment.manifest), n_epochs)
-        self.fit(REFIT, self.experiment.manifest, None, folder, stop_after=n_epochs)
+        training = self.experiment.manifest.select(self.experiment.training_clips(REFIT))
+        log.info("%s: refit on all %d clips, %d epochs", self._model, len(training), n_epochs)
+        self.fit(REFIT, training, None, folder, stop_after=n_epochs)
         write_json(folder.trained, {"n_epochs": n_epochs})
 
     def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import platform
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from earmark.audio.cache import Cache
+from earmark.baselines import BASELINES
 from earmark.config import to_yaml
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.leakage import hash_contents
@@ -23,7 +25,7 @@ from earmark.data.readers import read_manifest
 from earmark.data.seen import sketch
 from earmark.errors import RunError
 from earmark.flows.run_config import RunConfig
-from earmark.run import Run, write_text
+from earmark.run import REFIT, Run, write_text
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.windows import Framing
 
@@ -48,6 +50,15 @@ class Experiment:
     @property
     def framing(self) -> Framing:
         return self.config.framing
+
+    def training_clips(self, fold: int | str) -> np.ndarray:
+        """Positions of the clips that are trained on while a fold is held out, or REFIT for the tagger for use."""
+        manifest = self.manifest
+        heard = np.ones(len(manifest), dtype=bool) if fold == REFIT else manifest.folds != fold
+        if self.config.data.subset == "agreeing":
+            noisy = manifest.column("subset") == "noisy"
+            heard &= ~noisy | np.isin(manifest.clip_ids, list(read_agreeing(self.run)[str(fold)]))
+        return np.flatnonzero(heard)
 
     def audio(self, manifest: Manifest) -> ClipAudio:
         """The clips' sound at this run's rate."""
@@ -95,6 +106,27 @@ class Experiment:
             versions=package_versions(),
             licences=("of the training data: see its own terms",),
         )
+
+
+def learnt_clips(manifest: Manifest, config: RunConfig) -> Manifest:
+    """The clips that the tagger for use has learnt from: of an ensemble of the folds those that some fold trains on,
+    which are all but for a single fold."""
+    folds = manifest.fold_numbers
+    if config.ship == "ensemble" and config.model not in BASELINES and len(folds) == 1:
+        return manifest.select(manifest.folds != folds[0])
+    return manifest
+
+
+def read_agreeing(run: Run) -> dict[str, set[str]]:
+    """Noisy clips that are trained on, by the fold that is held out (or REFIT), as `flows.agreement` has found them."""
+    with open(run.agreement, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found: dict[str, set[str]] = {row["fold"]: set() for row in rows}
+    for row in rows:
+        if row["kept"] == "1":
+            found[row["fold"]].add(row["clip_id"])
+    return found
+
 
 def no_thresholds(manifest: Manifest) -> dict[str, tuple[float, ...]]:
     """Thresholds that every score clears."""

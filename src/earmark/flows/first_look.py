@@ -13,6 +13,8 @@ from earmark.lookup import require_name
 from earmark.models.huggingface.source import PREFIX
 from earmark.tagger.home import find_tagger
 
+STAGES = "stages"  # in a recipe, above the settings of each
+
 
 def look(
     data: Path,
@@ -48,6 +50,15 @@ def look(
                 raise
     if head is not None:
         require_name(BASELINES, head, "head")
+
+
+def has_stages(recipe: Path | None) -> bool:
+    """Whether a recipe is one of several trainings (flows/stages.py).
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    return recipe is not None and STAGES in read_yaml(recipe)
 
 
 def require_backbone(on: str, *, finetuned: bool = False) -> None:

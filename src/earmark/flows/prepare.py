@@ -23,7 +23,6 @@ from earmark.data.lock import verify
 from earmark.data.manifest import Manifest
 from earmark.data.matches import LIKELY, find_matches
 from earmark.data.readers import table_of
-from earmark.data.splits import choose_folds, inner_split
 from earmark.errors import AudioError, ConfigError, ManifestError, summarise_rows
 from earmark.evaluation.scorecard import LEAK
 from earmark.flows.backbones import find_backbone, head_of, patched
@@ -40,6 +39,7 @@ from earmark.flows.run_config import (
     frontend_for,
     resolve,
 )
+from earmark.flows.sides import ASIDE, hold_out, require_inner_splits, require_subsets, take_subset
 from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, listen
 from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
@@ -285,11 +285,13 @@ def deal(
     manifest, how = hold_out(manifest, config.data)
     log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
     leaks = find_leaks(manifest.with_groups(named), heard.hashes, matches)
+    manifest, heard_rows = take_subset(manifest, config.data.subset)
     if not config.data.allow_leak and recognise(manifest) is None:
         refuse_leaks(leaks)
     if on := config.backbone.on:
+        prints = [heard.fingerprints[row] for row in heard_rows]
         learnt = audit_source(
-            on, manifest, heard.hashes, heard.fingerprints, threads=default_threads(), hash_file=cache.content_hash
+            on, manifest, heard.hashes, prints, threads=default_threads(), hash_file=cache.content_hash
         )
         if not config.data.allow_leak:
             refuse_seen(learnt, on)
@@ -298,7 +300,7 @@ def deal(
         log.warning("%s: %s", "leak" if leak.certain else "likeness", leak)
     leaks = [leak for leak in leaks if leak.certain]
     remarks = [how, *leak_remarks(leaks)]
-    aside = np.isin(manifest.splits, ["test", "validation"]) & (manifest.folds < 0)
+    aside = np.isin(manifest.splits, ASIDE) & (manifest.folds < 0)
     if aside.any():
         splits = " and ".join(sorted(set(manifest.splits[aside])))
         remarks.append(f"{aside.sum():,} clips of the {splits} split were set aside and not looked at.")
@@ -313,66 +315,6 @@ def leak_remarks(leaks: Sequence[Leak]) -> list[str]:
     if len(leaks) > SHOWN_LEAKS:
         remarks.append(f"{LEAK}{len(leaks) - SHOWN_LEAKS} more, all in leaks.csv.")
     return remarks
-
-
-def hold_out(manifest: Manifest, config: DataConfig) -> tuple[Manifest, str]:
-    """The manifest in folds, and the sentence on them. A validation split without folds is the one fold held out.
-
-    Raises:
-        ManifestError: nothing is left to train on, or no folds can be made.
-    """
-    validation = manifest.splits == "validation"
-    given = manifest.has_folds
-    if validation.any() and not given:
-        return hold_out_validation(manifest, validation)
-    manifest, _, how = choose_folds(manifest, config.n_folds, seed=config.fold_seed)
-    noisy = manifest.column("subset") == "noisy"
-    loose = noisy & ~np.isin(manifest.groups, manifest.groups[~noisy]) & (manifest.folds >= 0)
-    if given or noisy.all() or not loose.any():
-        return manifest, how
-    how += f" {loose.sum()} noisy clips are always trained on and never scored."
-    return manifest.with_folds(np.where(loose, -1, manifest.folds)), how
-
-
-def hold_out_validation(manifest: Manifest, validation: np.ndarray) -> tuple[Manifest, str]:
-    """Fold 0 of the validation clips (clips,) bool; labels that only one side has are said."""
-    training = ~validation & (manifest.splits != "test")
-    if not training.any():
-        raise ManifestError(f"{manifest.root}: no clip is left to train on. Give some the split train, or none.")
-    how = f"One validation split, given in the data; {validation.sum()} clips."
-    present = manifest.present() > 0
-    on = {side: present[rows].any(axis=0) for side, rows in (("training", training), ("validation", validation))}
-    for side, has in on.items():
-        missing = [label for label, there in zip(manifest.vocabulary, has, strict=True) if not there]
-        if missing:
-            how += f" Not in {side}: {', '.join(missing)}."
-    return manifest.with_folds(np.where(validation, 0, -1)), how
-
-
-def require_inner_splits(config: RunConfig, manifest: Manifest) -> None:
-    """Stop before anything is trained if some fold's training side has no clips to choose the epoch by."""
-    for fold in manifest.fold_numbers if config.validation_fraction else ():
-        inner_split(manifest.select(manifest.folds != fold), config.validation_fraction, seed=config.data.fold_seed)
-
-
-def require_subsets(config: RunConfig, manifest: Manifest) -> None:
-    """Stop before anything is trained if settings speak of noisy clips, or of a share of them, that are not there.
-
-    Raises:
-        ConfigError: the data has no clip of a subset that is asked for.
-    """
-    noisy, optim = manifest.column("subset") == "noisy", config.optim
-    asked = {
-        "noisy": optim.knows_noisy or bool(optim.noisy_share),
-        "curated": optim.noisy_share is not None and optim.noisy_share < 1,
-    }
-    there = {"noisy": noisy.any(), "curated": not noisy.all()}
-    for subset in asked:
-        if asked[subset] and not there[subset]:
-            raise ConfigError(
-                f"{manifest.root}: no clip is of the {subset} subset, which the settings optim.noisy_… ask for. Leave "
-                "them away, or say in a column 'subset' which clips are noisy."
-            )
 
 
 def write_failures(run: Run, failures: Failures) -> None:

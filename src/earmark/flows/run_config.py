@@ -14,6 +14,7 @@ from earmark.augment.pipeline import AugmentConfig
 from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.config import change, keyword_options, parse_assignments, read_yaml, require
 from earmark.errors import ConfigError
+from earmark.flows.first_look import STAGES
 from earmark.lookup import did_you_mean, lookup
 from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig
@@ -50,6 +51,7 @@ FINETUNING_PUBLISHED = {
     "precision": "float32",
 }
 SHIPS = ("refit", "ensemble")
+SUBSETS = ("", "curated", "noisy", "agreeing")
 SAMPLE_RATES = (8000, 32000)  # lowest and highest, Hz, that the defaults choose
 GIVEN = {
     "path": "the data is the command's first argument",
@@ -79,6 +81,11 @@ class DataConfig:
     fold_seed: of the folds that Earmark draws; the same for every training seed.
     allow_leak: go on although pieces of one recording are in several folds.
     content_hash: of the sounds and labels, found when they are read.
+    subset: whom training hears, where a column says which clips are noisy: all; the "curated" ones; the "noisy" ones,
+    every curated clip of the folds held out together; the curated ones and those noisy ones with whose labels earlier
+    networks are "agreeing".
+    agree_with: folders of the runs whose networks, trained on curated clips, judge the noisy ones.
+    agree_share: of the noisy clips with some label, those that may stay for it, above 0 and at most 1.
     """
 
     path: str = ""
@@ -92,6 +99,9 @@ class DataConfig:
     fold_seed: int = 0
     allow_leak: bool = False
     content_hash: str = ""
+    subset: str = ""
+    agree_with: tuple[str, ...] = ()
+    agree_share: float = 0.5
 
     @classmethod
     def at(cls, path: Path | str, audio_dir: Path | str | None = None, **how: Any) -> DataConfig:
@@ -132,6 +142,7 @@ class BackboneConfig:
     of each stage; empty = embedding and depths.
     pool: of the patches of a window: "mean", "mean_std" or "mean_max".
     content_hash: of its file, found when it is opened.
+    frozen_head: the classifier on the network as it was, which fine-tuning is held against; empty = none.
     """
 
     on: str = ""
@@ -140,6 +151,7 @@ class BackboneConfig:
     outputs: tuple[str, ...] = ()
     pool: str = "mean"
     content_hash: str = ""
+    frozen_head: str = "choice"
 
 
 @dataclass(frozen=True)
@@ -181,10 +193,11 @@ class RunConfig:
             "window.views": (self.window.views, VIEWS),
             "precision": (self.precision, PRECISIONS),
             "ship": (self.ship, SHIPS),
+            "data.subset": (self.data.subset, SUBSETS),
         }
         for name, (value, known) in choices.items():
             if value not in known:
-                raise ConfigError(f"{name}: '{value}' is none of {', '.join(known)}.")
+                raise ConfigError(f"{name}: '{value}' is none of {', '.join(filter(None, known))}.")
         known_models = {**BASELINES, **MODELS, FINETUNED: ""}
         if self.model not in known_models:
             raise ConfigError(
@@ -212,6 +225,8 @@ class RunConfig:
                 f"model: {self.model} learns from the waveform and stands on nothing. Leave --on away, or choose a "
                 f"head ({', '.join(sorted(BASELINES))}) or --finetune."
             )
+        if self.backbone.frozen_head:
+            lookup(BASELINES, self.backbone.frozen_head, "head")
         if self.model in SEQUENCE_HEADS and not self.backbone.on:
             raise ConfigError(f"model: {self.model} goes over the patches of a backbone. Pass --on with one.")
         if self.model == FINETUNED and not self.backbone.on:
@@ -241,6 +256,17 @@ class RunConfig:
         for name, value in (("seed", self.seed), ("data.fold_seed", self.data.fold_seed)):
             require(value >= 0, name, value, "0 or more")
         require(self.data.n_folds >= 2, "data.n_folds", self.data.n_folds, "2 or more")
+        require(0 < self.data.agree_share <= 1, "data.agree_share", self.data.agree_share, "above 0 and at most 1")
+        if (self.data.subset == "agreeing") != bool(self.data.agree_with):
+            raise ConfigError(
+                f"data.agree_with: {list(self.data.agree_with)} with data.subset '{self.data.subset}'. Name the runs "
+                "that judge the noisy clips with data.subset=agreeing, and only there."
+            )
+        if self.data.subset == "noisy" and self.model not in BASELINES and self.ship == "refit":
+            raise ConfigError(
+                "data.subset: a refit would hear the curated clips that a network of noisy ones is held against. Set "
+                "ship=ensemble, which is here the one network that was scored."
+            )
 
     def _check_views(self) -> None:
         views, seconds = self.window.views, self.window.view_seconds
@@ -334,6 +360,8 @@ def resolve(
     changes.append(("--set", parse_assignments(settings)))
     config = replace(defaults, data=data)
     for where, values in changes:
+        if STAGES in values:
+            raise ConfigError(f"{where}: has several stages, and this is one training. Give it to `earmark train`.")
         for key in set(values.get("data") or ()) & set(GIVEN):
             raise ConfigError(f"{where}: data.{key} is not a setting; {GIVEN[key]}.")
         window = values.get("window")

@@ -18,6 +18,7 @@ from earmark.data.matches import LIKELY, find_matches
 from earmark.data.readers import read_manifest
 from earmark.data.seen import seen
 from earmark.errors import ManifestError, TaggerFileError, summarise_rows
+from earmark.flows.experiment import learnt_clips
 from earmark.flows.run_config import RunConfig
 from earmark.flows.split import group_duplicates, listen
 from earmark.models.huggingface.source import PREFIX
@@ -67,7 +68,8 @@ def audit_source(
     run = _run_of(source)
     if run is None:
         return _seen(source, find_tagger(source), ours, hashes)
-    theirs = read_manifest(run.manifest, look_for_files=False)
+    config = change(RunConfig(), read_yaml(run.config), str(run.config))
+    theirs = learnt_clips(read_manifest(run.manifest, look_for_files=False), config)
     heard = listen(theirs, threads, hash_file=hash_file)
     if fingerprints is None:
         prints = listen(ours, threads, hash_file=hash_file).fingerprints
@@ -78,8 +80,7 @@ def audit_source(
     leaks = _straddling(source, theirs, ours, known, [*heard.fingerprints, *prints])
     if heard.unread and run.tagger.is_file():
         leaks += _unlisted(_seen(source, run.tagger, ours, hashes), leaks)
-    before = change(RunConfig(), read_yaml(run.config), str(run.config)).backbone.on
-    if before:
+    if before := config.backbone.on:
         try:
             older = audit_source(before, manifest, hashes, fingerprints, threads=threads, hash_file=hash_file)
             leaks += _unlisted(older, leaks)

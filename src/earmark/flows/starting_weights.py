@@ -172,7 +172,7 @@ def blank_net(config: RunConfig, labels: Sequence[str]) -> TaggingNet:
         )
     net = find_start(config.backbone.on, config.model_options).build()
     change_head(net, (), labels)
-    return net
+    return _for_training(net, config)
 
 
 def _fresh_net(config: RunConfig, labels: Sequence[str], without: str = "") -> TaggingNet:
@@ -180,7 +180,14 @@ def _fresh_net(config: RunConfig, labels: Sequence[str], without: str = "") -> T
     options = {name: value for name, value in config.model_options.items() if name != without}
     parts = {"head": config.head, "branches": config.branches}
     net = build(config.model, config.frontend, len(labels), options, **parts)
-    return to_group_norm(net) if config.optim.batch_norm == "group" else net
+    return _for_training(to_group_norm(net) if config.optim.batch_norm == "group" else net, config)
+
+
+def _for_training(net: TaggingNet, config: RunConfig) -> TaggingNet:
+    """The network with what only its training needs."""
+    if config.optim.noisy_head:
+        net.add_noisy_head()
+    return net
 
 
 def starting_net(config: RunConfig, labels: Sequence[str]) -> tuple[TaggingNet, list[str]]:
@@ -201,7 +208,7 @@ def starting_net(config: RunConfig, labels: Sequence[str]) -> tuple[TaggingNet, 
     start.load(net)
     kept = change_head(net, start.labels, labels)
     log.info("starts from %s; %d of %d labels keep their outputs", config.backbone.on, len(kept), len(labels))
-    return net, kept
+    return _for_training(net, config), kept
 
 
 def started_from_file(metadata: TaggerMetadata, config: RunConfig) -> TaggerMetadata:
@@ -224,6 +231,7 @@ def change_head(net: TaggingNet, before: Sequence[str], labels: Sequence[str]) -
         The labels that keep their outputs.
     """
     kept = [label for label in labels if label in before]
+    net.noisy = None  # which was for the training before
     for head in (net.head, *net.auxiliary):
         old = head.last
         head.last = nn.Linear(old.in_features, len(labels))

@@ -15,10 +15,11 @@ from earmark.data.manifest import Manifest
 from earmark.errors import FetchError, NotHereError
 from earmark.evaluation.scorecard import Scorecard, make_scorecard
 from earmark.evaluation.thresholds import best_f1_threshold
+from earmark.flows.agreement import find_agreement
 from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, fit_folds
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
-from earmark.flows.experiment import Experiment, claim, no_thresholds
+from earmark.flows.experiment import Experiment, claim, learnt_clips, no_thresholds
 from earmark.flows.prepare import prepare, write_failures, write_leaks
 from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.flows.workers import train_folds
@@ -96,6 +97,8 @@ def train(
     write_leaks(run, prepared.leaks)
     experiment = Experiment(run, prepared.config, prepared.manifest, prepared.cache, progress)
     started = time.perf_counter()
+    if prepared.config.data.subset == "agreeing":
+        find_agreement(experiment)
     scorecard = train_models(experiment, [*remarks, *prepared.remarks])
     if prepared.share < 1 and fresh:
         minutes = (time.perf_counter() - started) / 60
@@ -148,8 +151,7 @@ def models_of(experiment: Experiment) -> dict[str, ClassifierFolds | NetworkFold
     config = experiment.config
     baseline, summaries = PLAIN_HEAD if config.backbone.on else BASELINE, ClipFeatures(experiment)
     found = [ClassifierFolds(summaries, baseline)] if config.baseline or config.model_name == baseline else []
-    if config.backbone.on:
-        head = head_of(config)
+    if head := config.backbone.on and head_of(config):
         found.append(ClassifierFolds(ClipFeatures(experiment, find_backbone(patched(config.backbone, head))), head))
     elif config.model in BASELINES and config.model != BASELINE:
         found.append(ClassifierFolds(summaries, config.model))
@@ -208,7 +210,7 @@ def shipped_metadata(
     lengths = windows.to_clips("max")
     return experiment.metadata(
         experiment.run.name,
-        manifest,
+        learnt_clips(manifest, experiment.config),
         thresholds=fitted_thresholds(manifest, windows, clips),
         clip_seconds_max=float(np.max(lengths.ends - lengths.starts)),
         scores={

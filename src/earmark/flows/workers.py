@@ -77,12 +77,12 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
 
 def _say_forecast(experiment: Experiment, folds: Sequence[str], jobs: int) -> None:
     """About how long it will take, before anybody waits for it."""
-    config, manifest = experiment.config, experiment.manifest
+    config = experiment.config
     step = NetworkFolds(experiment).seconds_a_step()
     epoch, total = 0.0, 0.0
     for fold in folds:
         number = fold if fold == REFIT else int(fold)
-        n_clips = len(manifest) if number == REFIT else int((manifest.folds != number).sum())
+        n_clips = len(experiment.training_clips(number))
         epoch = max(1, n_clips // config.optim.batch_size) * step
         done = len(experiment.run.fold(number, config.model).read_history())
         total += max(0, config.optim.epochs - done) * epoch

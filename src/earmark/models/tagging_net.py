@@ -52,6 +52,8 @@ class TaggingNet(nn.Module):
         branches: each (batch, samples) → (batch, its `n_features`), joined to what the head pools.
         auxiliary: heads on what the backbone passes on its way (`with_skips`, `skip_weights`), for training alone.
 
+    `noisy`, once there (`add_noisy_head`), answers for clips whose labels may be wrong, in training alone.
+
     >>> net = build("tiny_cnn", FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160), n_classes=3)
     >>> net(torch.zeros(2, 16000)).shape, net.embed(torch.zeros(2, 16000)).shape[0]
     (torch.Size([2, 3]), 2)
@@ -71,6 +73,11 @@ class TaggingNet(nn.Module):
         self.head = head
         self.branches = nn.ModuleList(branches)
         self.auxiliary = nn.ModuleList(auxiliary)
+        self.noisy: nn.Linear | None = None
+
+    def add_noisy_head(self) -> None:
+        """A second last layer on the same embedding."""
+        self.noisy = nn.Linear(self.head.last.in_features, self.head.last.out_features)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples), full scale ±1, to logits (batch, classes)."""
@@ -84,17 +91,28 @@ class TaggingNet(nn.Module):
         """Pooled features, beside them what the branches hear of the waveform: (batch, n_features)."""
         return torch.cat([self.head.pool(features), *(branch(waveform) for branch in self.branches)], dim=1)
 
+    @property
+    def last_layers(self) -> list[nn.Linear]:
+        """All that end in a logit a class: the head's, those for training alone."""
+        return [self.head.last, *(head.last for head in self.auxiliary), *([self.noisy] if self.noisy else [])]
+
     def answers(self, spectrogram: Tensor, waveform: Tensor) -> list[tuple[Tensor, float]]:
         """What the loss is taken of in training: logits (batch, classes) and the weight of their loss.
 
-        The head's stand first and weigh 1.
+        The head's stand first and weigh 1; with a noisy head (batch, 2, classes), its own second.
         """
-        if not self.auxiliary:
-            return [(self.head.classify(self.pool(self.backbone(spectrogram), waveform)), 1.0)]
-        features, skips = self.backbone.with_skips(spectrogram)
-        beside = [head(skip) for head, skip in zip(self.auxiliary, skips, strict=True)]
-        logits = self.head.classify(self.pool(features, waveform))
-        return [(logits, 1.0), *zip(beside, self.backbone.skip_weights, strict=True)]
+        beside: list[tuple[Tensor, float]] = []
+        if self.auxiliary:
+            features, skips = self.backbone.with_skips(spectrogram)
+            answered = [head(skip) for head, skip in zip(self.auxiliary, skips, strict=True)]
+            beside = list(zip(answered, self.backbone.skip_weights, strict=True))
+        else:
+            features = self.backbone(spectrogram)
+        embedding = self.pool(features, waveform)
+        logits = self.head.classify(embedding)
+        if self.noisy is not None:
+            logits = torch.stack([logits, self.noisy(self.head.dropout(embedding))], dim=1)
+        return [(logits, 1.0), *beside]
 
     @torch.no_grad()
     def start_at_prior(self, prior: Tensor, multi_label: bool) -> None:
@@ -105,8 +123,8 @@ class TaggingNet(nn.Module):
             multi_label: scores are sigmoids (else a softmax).
         """
         bounded = prior.clamp(1e-4, 1 - 1e-4)
-        for head in (self.head, *self.auxiliary):
-            head.last.bias.copy_(torch.logit(bounded) if multi_label else torch.log(bounded))
+        for last in self.last_layers:
+            last.bias.copy_(torch.logit(bounded) if multi_label else torch.log(bounded))
 
 
 def build(

@@ -44,6 +44,8 @@ class OptimConfig:
     noisy_loss, noisy_loss_options: of clips of the noisy subset; empty = as the others.
     noisy_mask: of noisy clips those are left out that lose more than this share of the batch's largest loss, 0 to 1
     (published: 0.8); 0 = none.
+    noisy_head: noisy clips have a last layer of their own, which is left away after training: they shape what is heard
+    but not what it is called.
     noisy_share: of the noisy subset in each batch, 0 to 1; empty = as it is in the data.
     balance: how much more often clips of rare classes are heard: 1 = all classes alike, 0 = every clip once an epoch.
     optimiser, optimiser_options: a name in OPTIMISERS, and what it takes (training/schedules.py).
@@ -78,6 +80,7 @@ class OptimConfig:
     clip_gradient: float = 0.0
     swa_epochs: int = 0
     open_depths: int = 0
+    noisy_head: bool = False
 
     def __post_init__(self):
         require(self.epochs >= 1, "optim.epochs", self.epochs, "1 or more")
@@ -111,7 +114,7 @@ class OptimConfig:
     @property
     def knows_noisy(self) -> bool:
         """Whether the loss asks which clips are of the noisy subset."""
-        return bool(self.noisy_loss or self.noisy_mask)
+        return bool(self.noisy_loss or self.noisy_mask or self.noisy_head)
 
     def objective(self, multi_label: bool) -> Objective:
         """The loss of a batch."""

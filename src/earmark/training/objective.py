@@ -42,7 +42,8 @@ def chosen_loss(
 
 class Objective:
     """The loss of a batch, (logits, targets, weights, smoothing) → scalar; targets and weights may have one column
-    more than the logits, which `with_noisy` made.
+    more than there are classes, which `with_noisy` made. Logits are (batch, classes), or of two heads (batch, 2,
+    classes), the second for noisy clips.
 
     Args:
         loss: of a clip.
@@ -61,12 +62,13 @@ class Objective:
 
     def __call__(self, logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float = 0.0) -> Tensor:
         """Mean over clips; a clip that is left out counts as if it were not there."""
-        n_classes = logits.shape[1]
+        n_classes, two_heads = logits.shape[-1], logits.ndim == 3
+        of_curated, of_noisy = logits.unbind(dim=1) if two_heads else (logits, logits)
         noisy = targets[:, n_classes:].sum(dim=1)
         targets, weights = targets[:, :n_classes], weights[:, :n_classes]
-        losses = self.loss(logits, targets, weights, smoothing)
-        if self.noisy_loss:
-            others = self.noisy_loss(logits, targets, weights, smoothing)
+        losses = self.loss(of_curated, targets, weights, smoothing)
+        if self.noisy_loss or two_heads:
+            others = (self.noisy_loss or self.loss)(of_noisy, targets, weights, smoothing)
             losses = (1 - noisy) * losses + noisy * others
         if self.mask_above:
             weight = weights.amax(dim=1)

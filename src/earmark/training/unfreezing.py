@@ -29,7 +29,8 @@ def depth_groups(net: TaggingNet) -> list[Group]:
     >>> [sum(p.numel() for p in group) for group in depth_groups(build("se_cnn", FrontendConfig(), 3))]
     [771, 1148896, 57680, 16808, 408, 128]
     """
-    parts = [[p for part in (net.head, net.branches, net.auxiliary) for p in part.parameters()]]
+    beside = (net.head, net.branches, net.auxiliary, *([net.noisy] if net.noisy else []))
+    parts = [[p for part in beside for p in part.parameters()]]
     owned: set[nn.Parameter] = set()
     blocks = _blocks(net.backbone)
     for places in np.array_split(np.arange(len(blocks))[::-1], N_GROUPS):
