@@ -28,12 +28,13 @@ from earmark.data.acoustics import filtered_noise
 from earmark.run import to_json, write_atomically, write_json
 
 RATE = 16_000
+DUPLICATES = Path(__file__).parent / "results" / "duplicates.json"
 PARTS = ("curated", "test", "noisy")  # the noisy part gets what the others leave
 SOURCES_A_POOL = 4
 N_SOUNDS_SHARES = (0.45, 0.35, 0.2)  # of clips with 1, 2, 3 sounds
 BLOCK = RATE // 50  # 20 ms: the piece whose level counts
 SOUNDING_DB = 40.0  # a sound begins and ends this far below its loudest 20 ms
-EVENT_SECONDS = (0.6, 2.4)
+EVENT_SHARES = (0.2, 0.8)  # of a clip's length
 EVENT_DB = (-12.0, 0.0)  # of the loudest 20 ms of a clip's sounds among one another
 FLOOR_DB = (-60.0, -40.0)  # pink noise of the recorder, below full scale
 PEAK_DB = {"curated": (-12.0, -1.0), "test": (-12.0, -1.0), "noisy": (-30.0, 0.0)}
@@ -53,7 +54,7 @@ class Plan:
     n_classes: int = 20
     seconds: float = 3.0
     clips: dict[str, int] = field(default_factory=lambda: {"curated": 480, "test": 480, "noisy": 1920})
-    pools: dict[str, int] = field(default_factory=lambda: {"curated": 40, "test": 48, "noisy": 96})
+    pools: dict[str, int] = field(default_factory=lambda: {"curated": 40, "test": 48, "noisy": 80})
     dropped: float = 0.15
     swapped: float = 0.25
     added: float = 0.15
@@ -76,18 +77,32 @@ class Source:
     files: tuple[str, ...]
 
 
+def known_copies() -> dict[str, str]:
+    """Names of recordings of ESC-50 that are the same recording under another name, as `duplicates.py` has found them,
+    by the other name."""
+    found = json.loads(DUPLICATES.read_text(encoding="utf-8"))["real"]["esc50"]
+    pairs = [each[:2] for each in found["exhaustive_strong"]] + [each["clips"] for each in found["found"]]
+    same: dict[str, str] = {}
+    for pair in sorted(pairs):
+        first, second = (name.split("-")[1] for name in pair)
+        first, second = same.get(first, first), same.get(second, second)
+        same |= dict.fromkeys((second, *(other for other in same if same[other] == second)), first)
+    return same
+
+
 def read_sources(table: Path, n_classes: int) -> tuple[list[Source], list[Source]]:
     """Recordings of the classes that have most of them, and those of the other classes.
 
     A recording cut into clips of two classes is one of the first class only.
     """
     found: dict[str, Source] = {}
+    same = known_copies()
     with open(table, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            known = found.setdefault(row["src_file"], Source(row["src_file"], row["category"], ()))
+            name = same.get(row["src_file"], row["src_file"])
+            known = found.setdefault(name, Source(name, row["category"], ()))
             if known.label == row["category"]:
-                files = (*known.files, row["filename"])
-                found[row["src_file"]] = Source(known.name, known.label, files)
+                found[name] = Source(name, known.label, (*known.files, row["filename"]))
     labels = [source.label for source in found.values()]
     chosen = sorted(set(labels), key=lambda label: (-labels.count(label), label))[:n_classes]
     inside = [source for source in found.values() if source.label in chosen]
@@ -131,10 +146,10 @@ def sounding(waveform: np.ndarray) -> tuple[int, int, int]:
     return loud[0] * BLOCK, (loud[-1] + 1) * BLOCK, int(blocks.argmax()) * BLOCK
 
 
-def cut_event(generator: Generator, waveform: np.ndarray) -> np.ndarray:
+def cut_event(generator: Generator, waveform: np.ndarray, seconds: tuple[float, float]) -> np.ndarray:
     """A stretch of a recording that holds its loudest 20 ms, which have a level of 1; faded at both ends."""
     first, last, loudest = sounding(waveform)
-    length = min(round(generator.uniform(*EVENT_SECONDS) * RATE), last - first)
+    length = min(round(generator.uniform(*seconds) * RATE), last - first)
     earliest, latest = max(first, loudest + BLOCK - length), min(loudest, last - length)
     start = int(generator.integers(earliest, latest + 1))
     event = waveform[start : start + length].astype(np.float64)
@@ -147,7 +162,7 @@ def mix(generator: Generator, recordings: Sequence[np.ndarray], seconds: float) 
     n_samples = round(seconds * RATE)
     clip = np.zeros(n_samples)
     for recording in recordings:
-        event = cut_event(generator, recording)
+        event = cut_event(generator, recording, tuple(share * seconds for share in EVENT_SHARES))
         start = int(generator.integers(0, n_samples - len(event) + 1))
         clip[start : start + len(event)] += event * 10 ** (generator.uniform(*EVENT_DB) / 20)
     clip /= np.abs(clip).max()
@@ -212,7 +227,8 @@ def make(folder: Path, data: Path, plan: Plan) -> dict:
                 rows.append((name, part, f"{part}_{number:03d}", fold, true, given))
     write_tables(folder, rows)
     document = {"plan": asdict(plan), "n_sources": sum(len(p) for each in dealt.values() for p in each)}
-    document |= {"classes": names, **label_noise([(true, given) for _, part, *_, true, given in rows if part == "noisy"])}
+    doubted = [(true, given) for _, part, *_, true, given in rows if part == "noisy"]
+    document |= {"classes": names, **label_noise(doubted)}
     write_json(facts, document)
     return document
 
@@ -228,7 +244,7 @@ def make_pool(
     names: Sequence[str],
     plan: Plan,
 ) -> list[tuple[str, list[str], list[str]]]:
-    """Write a pool's clips: file, true and given labels of each. Drawn by pool, so that pools do not depend on others."""
+    """Write a pool's clips: file, true and given labels of each. Drawn by pool, none of which depends on the others."""
     generator = np.random.default_rng([plan.seed, 2, PARTS.index(part), number])
     sounds = {source: [audio.load(data / "audio" / name, RATE) for name in source.files] for source in pool}
     clips, rows = [], []
@@ -255,7 +271,8 @@ def make_pool(
 
 
 def write_tables(folder: Path, rows: Sequence[tuple[str, str, str, int, list[str], list[str]]]) -> None:
-    """labels.csv, its test part held out as the one fold, and folds.csv, its curated part in folds of pools."""
+    """labels.csv, its test part held out as the one fold; and folds.csv, the curated part in folds of pools, the test
+    part set aside."""
     columns = ("file", "labels", "subset", "group", "split")
     for table in ("labels.csv", "folds.csv"):
         in_folds = table == "folds.csv"
@@ -264,6 +281,8 @@ def write_tables(folder: Path, rows: Sequence[tuple[str, str, str, int, list[str
             writer = csv.writer(file)
             writer.writerow([*columns, *(["fold"] if in_folds else []), "true_labels"])
             for name, part, group, fold, true, given in rows:
+                if in_folds and part == "noisy":
+                    continue
                 split, subset = (held_out, "curated") if part == "test" else ("train", part)
                 folds = ["" if fold < 0 else fold] if in_folds else []
                 writer.writerow([name, ";".join(given), subset, group, split, *folds, ";".join(true)])

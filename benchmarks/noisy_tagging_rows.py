@@ -54,6 +54,12 @@ VIEWS = {
     "full": ("all at once", ("full", (), "mean")),
     "lengths": ("windows of 1, 2 and 3 s", ("lengths", (1.0, 2.0, 3.0), "mean")),
 }
+# Of the ensembles.
+MEMBERS = {
+    "plain": "noisy → curated, 4 folds and refit",
+    "mixed": "the same with mixup and L_q",
+    "forest": "forest on summary features, curated only",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Size:
     """
 
     plan: Plan = field(default_factory=Plan)
-    settings: tuple[str, ...] = ("model=tiny_cnn", "window.seconds=2")
+    settings: tuple[str, ...] = ("model=tiny_cnn", "window.seconds=2", "frontend.hop_length=256")
     rate: float = 4e-3
     later_rate: float = 2e-3
     noisy_epochs: int = 16
@@ -76,7 +82,7 @@ class Size:
 
 
 SMALL_SIZE = Size()
-LARGE_SIZE = Size(LARGE, ("model=se_cnn", "window.seconds=3"), 2e-3, 1e-3, 40, 60, 300, 62, 30)
+LARGE_SIZE = Size(LARGE, ("model=se_cnn", "window.seconds=3"), 2e-3, 1e-3, 40, 60, 220, 44, 30)
 
 
 @dataclass(frozen=True)
@@ -108,53 +114,80 @@ class Stage:
 class Row:
     """A line of the table.
 
-    part: of the table. stage: whose network is scored. against: the row that it is held against; empty = none.
-    views: how it hears the test clips, of VIEWS; empty = as it was trained.
+    part: of the table. stage: whose network is scored; None = several. against: the row that it is held against;
+    empty = none. views: how it hears the test clips, of VIEWS; empty = as it was trained.
     """
 
     name: str
     part: str
     title: str
-    stage: Stage
+    stage: Stage | None
     against: str = REFERENCE
     views: str = ""
 
 
+@dataclass(frozen=True)
+class Trainings:
+    """The stages that rows are made of, for one seed."""
+
+    size: Size
+    seed: int
+
+    def alone(self, subset: str, epochs: int, *more: str) -> Stage:
+        """From scratch."""
+        return Stage(subset, self._settings(epochs, self.size.rate, more))
+
+    def noisy(self, *more: str) -> Stage:
+        return self.alone("noisy", self.size.noisy_epochs, *more)
+
+    def curated(self, after: Stage, *more: str) -> Stage:
+        """The curated clips, from the network of another stage."""
+        return Stage("curated", self._settings(self.size.curated_epochs, self.size.later_rate, more), after)
+
+    def agreeing(self, after: Stage, judge: Stage) -> Stage:
+        settings = self._settings(self.size.agreeing_epochs, self.size.later_rate, ())
+        return Stage("agreeing", settings, after, (judge,))
+
+    def _settings(self, epochs: int, rate: float, more: Sequence[str]) -> tuple[str, ...]:
+        usual = (f"optim.epochs={epochs}", f"optim.learning_rate={rate:g}", "optim.batch_size=32", f"seed={self.seed}")
+        return (*self.size.settings, *usual, *more)
+
+
 def rows_of(size: Size, seed: int) -> list[Row]:
     """All rows of one network, the most telling first."""
-
-    def stage(subset: str, epochs: int, *more: str, after: Stage | None = None, judges: Sequence[Stage] = ()) -> Stage:
-        rate = size.later_rate if after else size.rate
-        usual = (f"optim.epochs={epochs}", f"optim.learning_rate={rate:g}", "optim.batch_size=32", f"seed={seed}")
-        return Stage(subset, (*size.settings, *usual, *more), after, tuple(judges))
-
-    def curated(after: Stage, *more: str) -> Stage:
-        return stage("curated", size.curated_epochs, *more, after=after)
-
-    def noisy(*more: str) -> Stage:
-        return stage("noisy", size.noisy_epochs, *more)
-
-    reference = curated(noisy())
+    of = Trainings(size, seed)
+    noisy = of.noisy()
+    reference = of.curated(noisy)
+    two_heads = of.alone("", size.mixed_epochs, "optim.noisy_head=true")
     rows = [
+        Row("curated", "parts", "curated only", of.alone("curated", size.alone_epochs), ""),
+        Row("mixed", "parts", "both mixed", of.alone("", size.mixed_epochs), "curated"),
         Row(REFERENCE, "parts", "noisy → curated", reference, "curated"),
-        Row("curated", "parts", "curated only", stage("curated", size.alone_epochs), ""),
-        Row("mixed", "parts", "both mixed", stage("", size.mixed_epochs), "curated"),
+        Row("agreeing", "parts", "noisy → curated and agreeing", of.agreeing(noisy, reference)),
+        Row("two_heads", "parts", "both mixed, two heads", two_heads, "mixed"),
     ]
-    agreeing = stage("agreeing", size.agreeing_epochs, after=noisy(), judges=[reference])
-    rows.append(Row("agreeing", "parts", "noisy → curated and agreeing", agreeing))
-    two_heads = stage("", size.mixed_epochs, "optim.noisy_head=true")
-    rows.append(Row("two_heads", "parts", "both mixed, two heads", two_heads, "mixed"))
     for name, (title, settings) in LOSSES.items():
-        last = curated(noisy(*(f"optim.{each}" for each in settings)))
+        last = of.curated(of.noisy(*(f"optim.{each}" for each in settings)))
         rows.append(Row(f"loss_{name}", "losses", title, last))
     for name, (title, settings) in AUGMENTATIONS.items():
         more = [f"augment.{each}" for each in settings]
-        rows.append(Row(f"augment_{name}", "augmentation", title, curated(noisy(*more), *more)))
-    any_length = curated(noisy(), "window.views=full")
+        rows.append(Row(f"augment_{name}", "augmentation", title, of.curated(of.noisy(*more), *more)))
+    any_length = of.curated(noisy, "window.views=full")
     for name, (title, (views, *_)) in VIEWS.items():
         last = any_length if views in ("full", "lengths") else reference
         rows.append(Row(f"views_{name}", "views", title, last, REFERENCE, name))
     return rows
+
+
+def members_of(size: Size) -> dict[str, Stage]:
+    """The last stages of the ensembles' members, by their names in MEMBERS."""
+    of, mixup = Trainings(size, 0), "augment.mixup_probability=0.5"
+    forest = Stage("curated", ("model=forest", *(each for each in size.settings if not each.startswith("model="))))
+    return {
+        "plain": of.curated(of.noisy()),
+        "mixed": Trainings(size, 1).curated(of.noisy("optim.loss=l_q", mixup), mixup),
+        "forest": forest,
+    }
 
 
 def stages_of(rows: Sequence[Row]) -> list[Stage]:

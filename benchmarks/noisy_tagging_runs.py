@@ -14,17 +14,16 @@ import torch
 from noisy_tagging_rows import Stage
 
 from earmark.audio.cache import Cache
+from earmark.augment.pipeline import AugmentConfig
 from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.flows.agreement import find_agreement
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
 from earmark.flows.experiment import Experiment, claim
 from earmark.flows.prepare import prepare
-from earmark.flows.run_config import FINETUNED, DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.run_config import FINETUNED, FINETUNING, DataConfig, RunConfig, defaults_for, resolve
 from earmark.flows.sides import take_subset
 from earmark.run import Run
-
-CLIP_SECONDS = 3.0
 
 
 def prepared(work: Path) -> Manifest:
@@ -40,18 +39,27 @@ def folder_of(work: Path, stage: Stage) -> Run:
     return Run(work / "stages" / stage.name)
 
 
+def settings_of(work: Path, stage: Stage) -> list[str]:
+    """What `earmark train` would be told. What goes on from another network keeps the settings of one from scratch."""
+    if not stage.after:
+        return list(stage.settings)
+    on = folder_of(work, stage.after).folder.resolve()
+    usual = [f"augment.{name}={getattr(AugmentConfig, name)}" for name in FINETUNING["augment"]]
+    kept = [each for each in stage.settings if not each.startswith(("model=", "frontend."))]
+    return [f"model={FINETUNED}", f"backbone.on={on}", "backbone.frozen_head=", "optim.layer_decay=1", *usual, *kept]
+
+
 def config_of(work: Path, stage: Stage, seconds: float) -> RunConfig:
-    """A stage's settings. What goes on from another network keeps the augmentation of one from scratch."""
-    data = DataConfig.at(work / "data" / "labels.csv")
-    settings = [*stage.settings, f"data.subset={stage.subset}", "ship=ensemble"]
+    """A stage's settings, resolved."""
+    settings = [*settings_of(work, stage), f"data.subset={stage.subset}", "ship=ensemble"]
     if stage.judges:
         judges = ",".join(str(folder_of(work, each).folder.resolve()) for each in stage.judges)
-        settings.append(f"data.agree_with=[{judges}]")
-    if stage.after:
-        on = folder_of(work, stage.after).folder.resolve()
-        settings = [each for each in settings if not each.startswith("model=")]
-        settings += [f"model={FINETUNED}", f"backbone.on={on}", "backbone.frozen_head="]
-    return resolve(defaults_for([16_000], [seconds]), data, None, settings)
+        settings.append(f"data.agree_with={judges}")
+    first = stage
+    while first.after:
+        first = first.after
+    settings += [each for each in first.settings if each.startswith("frontend.")]  # which the network has learnt with
+    return resolve(defaults_for([16_000], [seconds]), DataConfig.at(work / "data" / "labels.csv"), None, settings)
 
 
 def train_stage(work: Path, stage: Stage, seconds: float) -> None:
