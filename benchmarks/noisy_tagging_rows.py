@@ -46,10 +46,13 @@ LOSSES = {
     "asymmetric": ("asymmetric", ("loss=asymmetric",)),
     "smoothing": ("label smoothing 0.05", ("smoothing=0.05",)),
 }
-# How the reference's network hears the test clips: views, their lengths in seconds, pool.
+# How a network hears the test clips: views, their lengths in seconds, pool. What goes on from another network hears one
+# length only, so that the last two are for the one of both parts mixed.
+SLIDING = "sliding"
 VIEWS = {
-    "max": ("sliding windows, max", ("sliding", (), "max")),
-    "geometric": ("sliding windows, geometric mean", ("sliding", (), "geometric")),
+    SLIDING: ("sliding windows, mean", (SLIDING, (), "mean")),
+    "max": ("sliding windows, max", (SLIDING, (), "max")),
+    "geometric": ("sliding windows, geometric mean", (SLIDING, (), "geometric")),
     "ends": ("start, middle and end", ("ends", (), "mean")),
     "full": ("all at once", ("full", (), "mean")),
     "lengths": ("windows of 1, 2 and 3 s", ("lengths", (1.0, 2.0, 3.0), "mean")),
@@ -158,10 +161,11 @@ def rows_of(size: Size, seed: int) -> list[Row]:
     of = Trainings(size, seed)
     noisy = of.noisy()
     reference = of.curated(noisy)
+    mixed = of.alone("", size.mixed_epochs, "window.views=full")  # heard below in other ways too
     two_heads = of.alone("", size.mixed_epochs, "optim.noisy_head=true")
     rows = [
         Row("curated", "parts", "curated only", of.alone("curated", size.alone_epochs), ""),
-        Row("mixed", "parts", "both mixed", of.alone("", size.mixed_epochs), "curated"),
+        Row("mixed", "parts", "both mixed", mixed, "curated", SLIDING),
         Row(REFERENCE, "parts", "noisy → curated", reference, "curated"),
         Row("agreeing", "parts", "noisy → curated and agreeing", of.agreeing(noisy, reference)),
         Row("two_heads", "parts", "both mixed, two heads", two_heads, "mixed"),
@@ -172,10 +176,10 @@ def rows_of(size: Size, seed: int) -> list[Row]:
     for name, (title, settings) in AUGMENTATIONS.items():
         more = [f"augment.{each}" for each in settings]
         rows.append(Row(f"augment_{name}", "augmentation", title, of.curated(of.noisy(*more), *more)))
-    any_length = of.curated(noisy, "window.views=full")
-    for name, (title, (views, *_)) in VIEWS.items():
-        last = any_length if views in ("full", "lengths") else reference
-        rows.append(Row(f"views_{name}", "views", title, last, REFERENCE, name))
+    for name in ("max", "geometric", "ends"):
+        rows.append(Row(f"views_{name}", "views", f"noisy → curated, {VIEWS[name][0]}", reference, REFERENCE, name))
+    for name in ("ends", "full", "lengths"):
+        rows.append(Row(f"mixed_{name}", "views", f"both mixed, {VIEWS[name][0]}", mixed, "mixed", name))
     return rows
 
 
