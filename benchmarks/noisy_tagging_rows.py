@@ -69,8 +69,8 @@ MEMBERS = {
 class Size:
     """How much is trained.
 
-    Of the small one, 30 or 60 epochs on curated clips at 2e-3 or 4e-3 were held against each other on a quarter of the
-    curated pools (0.47 and 0.61; from scratch 0.62 after 94); nothing was chosen by the test part.
+    Of the small one, 30 epochs on curated clips at 2e-3 and 60 at 4e-3 were held against each other on a quarter of the
+    curated pools (lwlrap 0.47 and 0.61); nothing was chosen by the test part.
 
     plan: of the sounds. settings: of every stage. rate: the learning rate. *_epochs: of each kind of stage.
     """

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import connection
 from pathlib import Path
 
 import torch
@@ -90,7 +93,7 @@ def train_stages(
     waiting = [stage for stage in stages if not folder_of(work, stage).tagger.is_file()]
     running: dict[Future, Stage] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(n_jobs, mp_context=context, initializer=stop_when_orphaned) as pool:
         while waiting or running:
             for stage in list(waiting):
                 ready = all(folder_of(work, each).tagger.is_file() for each in stage.before)
@@ -102,3 +105,13 @@ def train_stages(
                 del running[future]
                 future.result()
             done()
+
+
+def stop_when_orphaned() -> None:
+    """End this process with the one that started it, so that no two ever train the same stage."""
+
+    def watch() -> None:
+        connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
