@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from earmark.config import change, read_yaml, to_yaml
 from earmark.errors import ConfigError
+from earmark.flows.first_look import has_stages
 from earmark.flows.run_config import DataConfig, RunConfig, defaults_for, resolve
+from earmark.flows.stages import stage_recipes
 from earmark.flows.starting_weights import blank_net
 from earmark.models.heads import AttentionHead, MeanHead
 
@@ -129,8 +132,12 @@ def test_options_of_a_loss_a_schedule_and_an_optimiser_are_read_as_numbers():
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_recipe_is_settings_that_can_be(recipe):
-    assert settled(recipe=recipe) != settled()
+def test_a_recipe_is_settings_that_can_be(recipe, tmp_path):
+    stages = stage_recipes(recipe, [], tmp_path) if has_stages(recipe) else {"all": read_yaml(recipe)}
+    for name, content in stages.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        assert settled(recipe=path) != settled()
 
 
 def test_a_section_is_no_value():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -10,15 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from earmark import audio
+from earmark.cli import console
+from earmark.cli.app import app
 from earmark.data import Manifest, read_manifest
 from earmark.errors import ConfigError, ManifestError, RunError
-from earmark.flows.agreement import agreeing, agreement
+from earmark.flows.agreement import agreeing, agreement, judge_clips, read_judge
 from earmark.flows.experiment import read_agreeing
 from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.flows.sides import hold_out, take_subset
 from earmark.flows.stages import stage_recipes, train_stages
+from earmark.flows.workers import load_experiment
 from earmark.run import Run
 from earmark.tagger import load_tagger
 
@@ -191,7 +196,7 @@ def test_a_recipe_of_stages_is_no_single_training(train, folders, tmp_path, reci
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"subset": "clean"}, "'clean' is none of curated, noisy, agreeing"),
+        ({"subset": "clean"}, "data.subset: found 'clean', expected curated, noisy, agreeing, or nothing"),
         ({"subset": "agreeing"}, "Name the runs that judge"),
         ({"agree_with": ("runs/a",)}, "Name the runs that judge"),
         ({"subset": "noisy"}, "a refit would hear the curated clips"),
@@ -282,3 +287,27 @@ class TestJudges:
         (broken / "fold_1" / "finetuned" / "tagger.onnx").unlink()
         with pytest.raises(RunError, match="has no network of fold 1"):
             again(broken)
+
+    def test_noisy_clips_that_cannot_be_heard_any_more_are_said(self, small, staged, tmp_path):
+        run = staged.trained["agreeing"].run
+        with small():
+            experiment = load_experiment(run)
+            judge = read_judge(staged.trained["curated"].run.folder, experiment.manifest)
+            gone = Manifest.build(tmp_path, ["gone.wav"], [("low",)])
+            with pytest.raises(RunError, match="1 noisy clips cannot be heard any more"):
+                judge_clips(experiment, judge, 0, gone)
+
+
+def test_the_command_shows_what_each_stage_scores_and_gains(small, staged, table, recipe, monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr(console.output, "file", said)
+    with small():
+        shown = CliRunner().invoke(app, ["train", str(table), "--recipe", str(recipe), "--out", str(staged.run.folder)])
+    assert shown.exit_code == 0, shown.output
+    rows = [line.split()[0] for line in said.getvalue().splitlines() if " to " in line]
+    assert rows[:3] == ["noisy", "curated", "agreeing"]
+    assert "curated and noisy: the difference is inside the noise" in said.getvalue()
+    assert "(agreeing)" in said.getvalue()
+    refused = CliRunner().invoke(app, ["train", str(table), "--recipe", str(recipe), "--find-lr"])
+    assert isinstance(refused.exception, ConfigError)
+    assert "are for one training. The recipe has several" in str(refused.exception)

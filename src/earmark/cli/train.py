@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,7 +101,6 @@ def train(
       earmark train labels.csv --recipe recipes/fsdkaggle2019.yaml
     """
     show_log()
-    from earmark.errors import ConfigError
     from earmark.flows.first_look import has_stages, look
 
     short = {"model": model, "seed": seed, **_backbone(model, on, head, finetune, start, or_from_scratch)}
@@ -121,11 +120,7 @@ def train(
         "progress": not as_json,
     }
     if has_stages(recipe):
-        if find_lr or or_from_scratch:
-            raise ConfigError("--find-lr and --or-from-scratch are for one training. The recipe has several.")
-        from earmark.flows.stages import train_stages
-
-        show_stages(train_stages(data, out, **how), as_json)
+        _train_stages(data, out, find_lr or or_from_scratch, how, as_json)
         return
     if find_lr:
         _require_network(short.get("model"), or_from_scratch)
@@ -169,6 +164,20 @@ def _backbone(
         return {}
     tuned = finetune or start is not None
     return {"backbone.on": on or start, "model": "finetuned" if tuned else head or "choice"}
+
+
+def _train_stages(data: Path, out: Path | None, for_one: bool, how: dict[str, Any], as_json: bool) -> None:
+    """Train what a recipe of several trainings says.
+
+    Args:
+        for_one: something is asked for that is for one training.
+    """
+    from earmark.errors import ConfigError
+    from earmark.flows.stages import train_stages
+
+    if for_one:
+        raise ConfigError("--find-lr and --or-from-scratch are for one training. The recipe has several.")
+    show_stages(train_stages(data, out, **how), as_json)
 
 
 def _require_network(model: str | None, or_from_scratch: bool) -> None:

@@ -103,6 +103,17 @@ class DataConfig:
     agree_with: tuple[str, ...] = ()
     agree_share: float = 0.5
 
+    def __post_init__(self):
+        require(self.n_folds >= 2, "data.n_folds", self.n_folds, "2 or more")
+        require(self.fold_seed >= 0, "data.fold_seed", self.fold_seed, "0 or more")
+        require(0 < self.agree_share <= 1, "data.agree_share", self.agree_share, "above 0 and at most 1")
+        require(self.subset in SUBSETS, "data.subset", f"'{self.subset}'", f"{', '.join(SUBSETS[1:])}, or nothing")
+        if (self.subset == "agreeing") != bool(self.agree_with):
+            raise ConfigError(
+                f"data.agree_with: {list(self.agree_with)} with data.subset '{self.subset}'. Name the runs that judge "
+                "the noisy clips with data.subset=agreeing, and only there."
+            )
+
     @classmethod
     def at(cls, path: Path | str, audio_dir: Path | str | None = None, **how: Any) -> DataConfig:
         """Data as it is given to a command: its places hold wherever the run goes on. `how`: fields by name."""
@@ -193,11 +204,10 @@ class RunConfig:
             "window.views": (self.window.views, VIEWS),
             "precision": (self.precision, PRECISIONS),
             "ship": (self.ship, SHIPS),
-            "data.subset": (self.data.subset, SUBSETS),
         }
         for name, (value, known) in choices.items():
             if value not in known:
-                raise ConfigError(f"{name}: '{value}' is none of {', '.join(filter(None, known))}.")
+                raise ConfigError(f"{name}: '{value}' is none of {', '.join(known)}.")
         known_models = {**BASELINES, **MODELS, FINETUNED: ""}
         if self.model not in known_models:
             raise ConfigError(
@@ -253,15 +263,7 @@ class RunConfig:
             )
         self._check_views()
         require(0 <= self.validation_fraction <= 0.5, "validation_fraction", self.validation_fraction, "0 to 0.5")
-        for name, value in (("seed", self.seed), ("data.fold_seed", self.data.fold_seed)):
-            require(value >= 0, name, value, "0 or more")
-        require(self.data.n_folds >= 2, "data.n_folds", self.data.n_folds, "2 or more")
-        require(0 < self.data.agree_share <= 1, "data.agree_share", self.data.agree_share, "above 0 and at most 1")
-        if (self.data.subset == "agreeing") != bool(self.data.agree_with):
-            raise ConfigError(
-                f"data.agree_with: {list(self.data.agree_with)} with data.subset '{self.data.subset}'. Name the runs "
-                "that judge the noisy clips with data.subset=agreeing, and only there."
-            )
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
         if self.data.subset == "noisy" and self.model not in BASELINES and self.ship == "refit":
             raise ConfigError(
                 "data.subset: a refit would hear the curated clips that a network of noisy ones is held against. Set "
