@@ -1,6 +1,7 @@
 """What `noisy_tagging.py` compares: rows, each a network trained in stages, and the row that it is held against.
 
-Every row of one network takes the same number of steps, so that none wins by training longer.
+Every row of one network takes the same number of steps, so that none wins by training longer, but for LONGER: as many
+on curated clips as `curated` alone, after those on noisy ones.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 from noisy_tagging_data import LARGE, Plan
 
-REFERENCE = "noisy_curated"
+REFERENCE, LONGER = "noisy_curated", "noisy_longer"
 # Each over the default augmentation, in both stages.
 AUGMENTATIONS = {
     "off": (
@@ -144,9 +145,9 @@ class Trainings:
     def noisy(self, *more: str) -> Stage:
         return self.alone("noisy", self.size.noisy_epochs, *more)
 
-    def curated(self, after: Stage, *more: str) -> Stage:
+    def curated(self, after: Stage, *more: str, epochs: int = 0) -> Stage:
         """The curated clips, from the network of another stage."""
-        return Stage("curated", self._settings(self.size.curated_epochs, more), after)
+        return Stage("curated", self._settings(epochs or self.size.curated_epochs, more), after)
 
     def agreeing(self, after: Stage, judge: Stage) -> Stage:
         settings = self._settings(self.size.agreeing_epochs, ())
@@ -163,6 +164,7 @@ def rows_of(size: Size, seed: int) -> list[Row]:
     of = Trainings(size, seed)
     noisy = of.noisy()
     reference = of.curated(noisy)
+    longer = of.curated(noisy, epochs=size.alone_epochs)
     mixed = of.alone("", size.mixed_epochs, "window.views=full")  # heard below in other ways too
     two_heads = of.alone("", size.mixed_epochs, "optim.noisy_head=true")
     rows = [
@@ -171,6 +173,7 @@ def rows_of(size: Size, seed: int) -> list[Row]:
         Row(REFERENCE, "parts", "noisy → curated", reference, "curated"),
         Row("agreeing", "parts", "noisy → curated and agreeing", of.agreeing(noisy, reference)),
         Row("two_heads", "parts", "both mixed, two heads", two_heads, "mixed"),
+        Row(LONGER, "parts", "noisy → curated, as long as curated only", longer, "curated"),
     ]
     for name, (title, settings) in LOSSES.items():
         last = of.curated(of.noisy(*(f"optim.{each}" for each in settings)))
