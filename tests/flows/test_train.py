@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.flows import workers
 from earmark.flows.experiment import claim, environment_text
 from earmark.flows.run_config import RunConfig
+from earmark.flows.train import models_of
 from earmark.predictions import Predictions
 from earmark.run import Run, to_json
 from earmark.tagger import load_tagger, score_files
@@ -208,3 +210,12 @@ def test_a_network_of_other_views_has_a_classifier_of_sliding_windows_beside_it(
     trained = train(folders, tmp_path / "views", "optim.epochs=1", "window.views=full")
     assert trained.run.tagger.is_file() and load_tagger(trained.run.tagger).metadata.views == "full"
     assert load_tagger(trained.run.fold(0, MODELS[0]).tagger).metadata.views == "sliding"
+
+
+def test_the_baseline_can_be_left_away_but_not_where_it_is_the_model(trained):
+    experiment = workers.load_experiment(trained.run)
+    without = replace(experiment.config, baseline=False)
+    assert list(models_of(experiment)) == list(MODELS)
+    assert list(models_of(replace(experiment, config=without))) == [MODELS[1]]
+    alone = replace(without, model=MODELS[0], model_options={})
+    assert list(models_of(replace(experiment, config=alone))) == [MODELS[0]]

@@ -85,7 +85,8 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     config = replace(config, data=replace(config.data, content_hash=manifest.content_hash(hashes)))
     require_inner_splits(config, manifest)
     require_subsets(config, manifest)
-    return Prepared(manifest, config, cache, share, leaks, [*remarks, *told, *found, *taught], failures, defaults, longest)
+    remarks = [*remarks, *told, *found, *taught]
+    return Prepared(manifest, config, cache, share, leaks, remarks, failures, defaults, longest)
 
 
 def read(given: DataConfig, failures: Failures) -> tuple[Manifest, float, list[str]]:

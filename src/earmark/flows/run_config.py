@@ -189,6 +189,7 @@ class RunConfig:
     ship: the tagger for use: "refit" on all clips, or the "ensemble" of the folds' networks.
     seed: of everything random but the folds.
     calibration: "auto", whatever of temperature and Platt's makes out-of-fold scores truer, or "none".
+    baseline: fit a cheap model on the same folds, which the network is held against; false where another run has it.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -207,6 +208,7 @@ class RunConfig:
     seed: int = 0
     calibration: str = AUTO
     thresholds: ThresholdConfig = field(default_factory=ThresholdConfig)
+    baseline: bool = True
 
     def __post_init__(self):
         choices = {

@@ -159,12 +159,12 @@ def train_models(experiment: Experiment, remarks: Sequence[str]) -> Scorecard:
 def models_of(experiment: Experiment) -> dict[str, ClassifierFolds | NetworkFolds]:
     """What is trained, in order: the baseline, the frozen head that fine-tuning has to beat, the model itself."""
     config = experiment.config
-    baseline = PLAIN_HEAD if config.backbone.on else BASELINE
-    found: list[ClassifierFolds] = [ClassifierFolds(ClipFeatures(experiment), baseline)]
+    baseline, summaries = PLAIN_HEAD if config.backbone.on else BASELINE, ClipFeatures(experiment)
+    found = [ClassifierFolds(summaries, baseline)] if config.baseline or config.model_name == baseline else []
     if head := config.backbone.on and head_of(config):
         found.append(ClassifierFolds(ClipFeatures(experiment, find_backbone(patched(config.backbone, head))), head))
     elif config.model in BASELINES and config.model != BASELINE:
-        found.append(ClassifierFolds(found[0].features, config.model))
+        found.append(ClassifierFolds(summaries, config.model))
     models: dict[str, ClassifierFolds | NetworkFolds] = {folds.name: folds for folds in found}
     if config.model_name not in models:
         models[config.model_name] = NetworkFolds(experiment)
