@@ -139,13 +139,29 @@ def train(
         "corrections": corrections or (),
         "progress": not as_json,
     }
+    for_one = {"find_lr": find_lr, "diagnose": diagnose, "or_from_scratch": or_from_scratch}
     if has_stages(recipe):
-        _train_stages(data, out, find_lr or or_from_scratch or diagnose, how, as_json)
-        return
+        _train_stages(data, out, any(for_one.values()), how, as_json)
+    else:
+        _train_once(data, out, short.get("model"), how, as_json, **for_one)
+
+
+def _train_once(
+    data: Path,
+    out: Path | None,
+    model: str | None,
+    how: dict[str, Any],
+    as_json: bool,
+    *,
+    find_lr: bool,
+    diagnose: bool,
+    or_from_scratch: bool,
+) -> None:
+    """Train, or look for a learning rate, and show what was found."""
     if diagnose:
-        _require_network("--diagnose", short.get("model"))
+        _require_network("--diagnose", model)
     if find_lr:
-        _require_network("--find-lr", short.get("model"), or_from_scratch)
+        _require_network("--find-lr", model, or_from_scratch)
         from earmark.flows.learning_rate import find_learning_rate
 
         show_rate(find_learning_rate(data, out, **how), as_json)
