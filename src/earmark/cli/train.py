@@ -102,8 +102,6 @@ def train(
 
       earmark train sounds/ --set optim.epochs=30 --set window.seconds=2
 
-      earmark train sounds/ --on mn04_as
-
       earmark train sounds/ --on mn04_as --finetune
 
       earmark train sounds/ --precision 0.9
