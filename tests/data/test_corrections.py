@@ -94,6 +94,19 @@ def test_a_row_that_a_power_cut_left_unfinished_is_dropped_and_the_next_one_is_w
     assert [row.clip_id for row in read_corrections(path)] == ["0.wav", "2.wav"]
 
 
+def test_a_row_that_was_cut_amid_a_letter_or_a_header_is_cut_off_whole(written):
+    path = written(decision("0.wav", "dog", "keep", ("dog",)), decision("雨.wav", "雨", "drop"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index("雨".encode()) + 1])
+    written(decision("2.wav", "dog", "drop"))
+    assert [row.clip_id for row in read_corrections(path)] == ["0.wav", "2.wav"]
+    for n_bytes in (3, whole.index(b"\n")):
+        path.write_bytes(whole[:n_bytes])
+        assert read_corrections(path) == []
+        written(decision("3.wav", "dog", "drop"))
+        assert [row.clip_id for row in read_corrections(path)] == ["3.wav"]
+
+
 def test_a_last_row_without_a_line_end_is_kept(written):
     path = written(decision("0.wav", "dog", "keep", ("dog",)))
     path.write_bytes(path.read_bytes().rstrip(b"\n"))

@@ -91,11 +91,11 @@ def read_corrections(path: Path) -> list[Correction]:
         ManifestError: there is no such file, it has other columns, or rows are wrong; all of them are listed.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise ManifestError(f"{path}: corrections cannot be read ({error.strerror}). Check the path.") from error
     rows = list(csv.reader(io.StringIO(text)))
-    if rows and not text.endswith("\n") and len(rows[-1]) < len(rows[0]):
+    if rows and not text.endswith("\n") and (len(rows) == 1 or len(rows[-1]) < len(rows[0])):
         log.warning("%s: the last row was cut off and is left out", path)
         rows.pop()
     if not rows:
@@ -134,10 +134,11 @@ def append_correction(path: Path, correction: Correction) -> None:
         file.seek(0)
         before = file.read()
         if before and not before.endswith(b"\n"):
-            last = before[before.rfind(b"\n") + 1 :].decode("utf-8", errors="replace")
-            if len(next(csv.reader([last]))) < len(COLUMNS):
-                file.truncate(len(before) - len(last.encode("utf-8", errors="replace")))
-                before = before[: before.rfind(b"\n") + 1]
+            begin = before.rfind(b"\n") + 1
+            last = before[begin:].decode("utf-8", errors="replace")  # which may end amid a letter
+            if not begin or len(next(csv.reader([last]))) < len(COLUMNS):
+                file.truncate(begin)
+                before = before[:begin]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if not before:

@@ -78,7 +78,7 @@ def review(
 
 
 def train_command(config: Mapping[str, Any], corrections: Sequence[Path], out: str) -> str:
-    """The command that trains as a run did, with more corrections.
+    """The command that trains the model of a run on its data with more corrections; further settings are not told.
 
     Args:
         config: of the run, as its file has it.
