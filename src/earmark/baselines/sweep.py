@@ -196,7 +196,7 @@ class Sweep:
                 f"flattered. Chosen for each fold by the others: {TITLES[self.metric]} {self.nested.score.text}; in "
                 f"{alike} of {len(self.nested.chosen)} folds the choice was the same."
             )
-        if self.comparisons:
+        if len(self.comparisons) > 1:
             found.append(
                 f"p is corrected for {len(self.comparisons)} comparisons (Holm); the intervals are not: each holds for "
                 "itself."
