@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from earmark.data.manifest import Manifest
 from earmark.errors import RunError
 from earmark.evaluation import Scorecard, make_scorecard
 from earmark.evaluation.scorecard import UNKNOWN
@@ -31,10 +33,10 @@ def read_runs(folders: Sequence[Path]) -> RunContents:
 
 def _joined(first: RunContents, other: RunContents) -> RunContents:
     """The first run on the clips it shares with the other, and the other's models on these."""
-    row_of = {name: row for row, name in enumerate(other.manifest.clip_ids)}
-    mine = np.flatnonzero([name in row_of for name in first.manifest.clip_ids])
+    row_of = {region: row for row, region in enumerate(_regions(other.manifest))}
+    mine = np.flatnonzero([region in row_of for region in _regions(first.manifest)])
     manifest = first.manifest.select(mine)
-    theirs = np.array([row_of[name] for name in manifest.clip_ids], dtype=np.int64)
+    theirs = np.array([row_of[region] for region in _regions(manifest)], dtype=np.int64)
     agree = manifest.vocabulary == other.manifest.vocabulary and np.array_equal(
         manifest.present(), other.manifest.select(theirs).present()
     )
@@ -63,6 +65,12 @@ def _joined(first: RunContents, other: RunContents) -> RunContents:
         places=places,
         scorecard=replace(first.scorecard, remarks=tuple(remarks)),
     )
+
+
+def _regions(manifest: Manifest) -> Iterator[tuple[str, float, float | None]]:
+    """What each clip is of, whatever the run calls it: a file, from, to."""
+    for clip in manifest.clips():
+        yield os.path.abspath(clip.path), clip.start, clip.end
 
 
 def _new_name(model: str, run: str, taken: dict[str, np.ndarray]) -> str:
