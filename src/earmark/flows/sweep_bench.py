@@ -197,8 +197,8 @@ class Bench:
         fresh = not run.config.exists()
         started = time.monotonic()
         settings = [f"seed={seed}"]
-        if "ship" not in planned.settings:
-            settings.append("ship=ensemble")  # of the folds' networks: a trial needs none of its own for use
+        spared = {"ship": "ensemble", "baseline": "false"}  # a tagger for use, and what another trial may be
+        settings += [f"{key}={value}" for key, value in spared.items() if key not in planned.settings]
         trained = train(out=run.folder, recipe=self.recipe(planned), settings=settings, **self.how)
         seconds = round(time.monotonic() - started, 1)
         ours, theirs = self.prepared.manifest, read_manifest(run.manifest)
