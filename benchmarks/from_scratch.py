@@ -112,7 +112,7 @@ def measured(run: Run) -> dict:
         **facts,
         "n_clips": len(scored),
         "metrics": {name: asdict(found.metrics[name]) for name in ("accuracy", "map_macro", "lwlrap")},
-        "fold_accuracy": [round(float(fold.metrics["accuracy"]), 4) for fold in found.folds],
+        "fold_accuracy": [round(float(fold["accuracy"]), 4) for fold in found.folds],
     }
 
 
@@ -161,7 +161,7 @@ def main() -> None:
     document = {
         "what": SETTINGS[given.name][2],
         "command": shlex.join(sys.argv),
-        "train": shlex.join(["earmark", *words_of(given.name, Path("DATA"), Path("RUN"), 0, given.epochs)]),
+        "train": shlex.join(words_of(given.name, Path("DATA"), Path("RUN"), given.seeds[0], given.epochs)),
         "device": device,
         "torch": torch.__version__,
         "cpu_minutes_of_last_piece": round((used.ru_utime + used.ru_stime) / 60, 1),
