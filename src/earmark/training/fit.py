@@ -207,6 +207,30 @@ def _trainer(
     )
 
 
+def try_out(
+    module: TaggingModule, batches: TrainingBatches, precision: str, callback: lightning.Callback, **limits: int
+) -> None:
+    """Train a module that is of no use afterwards under the eyes of a callback, and leave nothing.
+
+    Args:
+        limits: of Lightning's Trainer, such as max_steps.
+    """
+    accelerator = hardware()
+    with quiet():
+        trainer = lightning.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=lightning_precision(precision, accelerator),
+            callbacks=[callback],
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            **limits,
+        )
+        trainer.fit(module, DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None))
+
+
 def hardware() -> str:
     """What Lightning shall train on."""
     return "gpu" if torch.cuda.is_available() else "cpu"

@@ -9,15 +9,13 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
-from torch.utils.data import DataLoader
 
 from earmark.audio.cache import Cache
 from earmark.augment.pipeline import AugmentConfig
 from earmark.data.manifest import Manifest
 from earmark.models.tagging_net import TaggingNet
-from earmark.training.fit import assemble, hardware, lightning_precision, quiet
+from earmark.training.fit import assemble, try_out
 from earmark.training.module import OptimConfig
-from earmark.training.sampling import EpochBatches
 from earmark.windows import Framing
 
 RATES = (1e-6, 10.0)  # first and last
@@ -76,21 +74,7 @@ def find_rate(
         fresh=fresh,
     )
     rising = RisingRate(optim.learning_rate)
-    accelerator = hardware()
-    with quiet():
-        trainer = lightning.Trainer(
-            accelerator=accelerator,
-            devices=1,
-            precision=lightning_precision(precision, accelerator),
-            max_epochs=N_STEPS,
-            max_steps=N_STEPS,
-            callbacks=[rising],
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
-        trainer.fit(module, DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None))
+    try_out(module, batches, precision, rising, max_epochs=N_STEPS, max_steps=N_STEPS)
     return rising.curve()
 
 

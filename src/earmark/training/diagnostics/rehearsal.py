@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import lightning.pytorch as lightning
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from earmark.models.tagging_net import TaggingNet
 from earmark.training.callbacks import measure_norm
@@ -20,9 +18,8 @@ from earmark.training.diagnostics.alarms import Alarm
 from earmark.training.diagnostics.clock import STAGES
 from earmark.training.diagnostics.probes import Movements
 from earmark.training.diagnostics.watch import Watch
-from earmark.training.fit import hardware, lightning_precision, quiet
+from earmark.training.fit import try_out
 from earmark.training.module import TaggingModule
-from earmark.training.sampling import EpochBatches
 from earmark.training.unfreezing import set_batch_norm
 
 TRIED_STEPS = 6  # every other one watched, the others timed
@@ -97,22 +94,9 @@ def hear(module: TaggingModule, batches: TrainingBatches, n_clips: int) -> Heard
 def _try_steps(module: TaggingModule, batches: TrainingBatches, precision: str, found: Rehearsal) -> None:
     """A few steps of training, watched."""
     watch = Watch(None, batches, every=2)
-    accelerator = hardware()
     n_epochs = min(-(-TRIED_STEPS // batches.n_batches), module.config.epochs)  # the schedule goes no further
-    with quiet():
-        trainer = lightning.Trainer(
-            accelerator=accelerator,
-            devices=1,
-            precision=lightning_precision(precision, accelerator),
-            max_epochs=n_epochs,
-            limit_train_batches=min(TRIED_STEPS, batches.n_batches),
-            callbacks=[watch],
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
-        trainer.fit(module, DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None))
+    limits = {"max_epochs": n_epochs, "limit_train_batches": min(TRIED_STEPS, batches.n_batches)}
+    try_out(module, batches, precision, watch, **limits)
     found.alarms.extend(watch.alarms.values())
     found.checks.update(watch.first_batch)
     timed = [row["seconds"] for row in watch.rows if "forward" in row["seconds"]]

@@ -29,7 +29,7 @@ from earmark.training.module import TaggingModule
 
 log = logging.getLogger("earmark")
 
-WATCH_EVERY = 32  # steps: a watched one takes about a quarter longer, so that all in all it is under 1 %
+WATCH_EVERY = 32  # steps: a watched one cost 40 % more when twice as many clips were measured, 1.3 % in all
 BEFORE = -1  # stands for the epoch in the row from before the first
 PRIOR_BATCHES = 256  # of the first epoch, whose labels give the class frequencies
 CHANCE_DRAWS = 10
