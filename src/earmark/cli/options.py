@@ -32,6 +32,9 @@ Fraction = Annotated[
 Segment = Annotated[
     str | None, typer.Option(help="activity: cut clips into their sounding stretches, all of one group.")
 ]
+LabelMap = Annotated[
+    Path | None, typer.Option("--map", help="A table of labels: `from` as the scores call them, `to` as the data does.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, such as --set optim.epochs=30. May be repeated.", metavar="KEY=VALUE"),

@@ -1,4 +1,4 @@
-"""Commands that judge: `evaluate`, `report`."""
+"""The command `report`."""
 
 from __future__ import annotations
 
@@ -7,86 +7,7 @@ from typing import Annotated
 
 import typer
 
-from earmark.cli import options
-from earmark.cli.console import messages, output, print_json, print_scorecard, show_log
-
-
-def evaluate(
-    tagger: Annotated[
-        Path, typer.Argument(help="A tagger file or folder, a name of `earmark models`, or the folder of a run.")
-    ],
-    data: Annotated[Path, typer.Argument(help="Labelled sounds that the tagger was not trained on.")],
-    out: Annotated[Path | None, typer.Option(help="Also write the scorecard here, as JSON.")] = None,
-    split: Annotated[
-        str | None, typer.Option(help="train, validation or test. [default: test if the table has one, else all]")
-    ] = None,
-    fraction: options.Fraction = 1.0,
-    views: Annotated[
-        str | None, typer.Option(help="What it hears of a clip: sliding, ends, full, lengths. [default: its own]")
-    ] = None,
-    view_seconds: Annotated[
-        str | None, typer.Option(help="With --views lengths: of its windows.", metavar="SECONDS,SECONDS,…")
-    ] = None,
-    pool: Annotated[
-        str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")
-    ] = None,
-    audio_dir: options.AudioDir = None,
-    encoding: options.Encoding = None,
-    folder_tricks: options.FolderTricks = False,
-    merge: options.Merge = True,
-    as_json: options.AsJson = False,
-) -> None:
-    """Score a tagger file on labelled sounds it never saw, with intervals.
-
-    Of a table with a test split only that is scored; if `earmark split` has locked it, the look is counted.
-
-    Examples:
-
-      earmark evaluate runs/birds/birds.tagger.onnx other-site/labels.csv
-
-      earmark evaluate runs/birds other-site/labels.csv --views ends --pool geometric
-    """
-    from earmark.flows.evaluate import evaluate as run_evaluation
-
-    show_log()
-    evaluated = run_evaluation(
-        tagger,
-        data,
-        split=split,
-        audio_dir=audio_dir,
-        encoding=encoding,
-        folder_tricks=folder_tricks,
-        merge=merge,
-        fraction=fraction,
-        views=views,
-        view_seconds=parse_seconds(view_seconds),
-        pool=pool,
-    )
-    if out:
-        evaluated.scorecard.save(out)
-    if as_json:
-        print_json(evaluated.scorecard.to_dict())
-    else:
-        print_scorecard(evaluated.scorecard)
-    if evaluated.failures:
-        messages.print(f"{len(evaluated.failures)} files could not be read:")
-        for path, reason in evaluated.failures:
-            messages.print(f"  {path}: {reason}")
-        raise typer.Exit(1)
-
-
-def parse_seconds(text: str | None) -> tuple[float, ...]:
-    """Seconds between commas; none of None.
-
-    Raises:
-        ConfigError: they are no numbers.
-    """
-    from earmark.errors import ConfigError
-
-    try:
-        return tuple(float(part) for part in text.split(",")) if text else ()
-    except ValueError as error:
-        raise ConfigError(f"--view-seconds {text}: expected seconds between commas, such as 1,2.5.") from error
+from earmark.cli.console import output, show_log
 
 
 def report(

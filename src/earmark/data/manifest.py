@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -327,6 +328,20 @@ class Manifest:
                 f"{summarise_rows(unknown)}"
             )
         return replace(self, vocabulary=vocabulary)
+
+    def without_labels(self, left_out: Collection[str]) -> Manifest:
+        """The same clips with what is left of their labels; where one label holds, clips that have none go."""
+        keep = [[label not in left_out for label in labels] for labels in self.table["labels"]]
+        columns = {
+            name: _shared([tuple(compress(values, kept)) for values, kept in zip(self.table[name], keep, strict=True)])
+            for name in ("labels", "strengths")
+            if name in self.table
+        }
+        table = self.table.assign(**columns)
+        if not self.multi_label:
+            table = table[table["labels"].map(bool)].reset_index(drop=True)
+        vocabulary = Vocabulary(label for label in self.vocabulary if label not in left_out)
+        return replace(self, table=table, vocabulary=vocabulary)
 
     def content_hash(self, file_hashes: Mapping[str, str]) -> str:
         """Hex digest of which sounds have which labels, whatever their names, order, folds and groups.

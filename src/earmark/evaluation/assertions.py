@@ -62,9 +62,7 @@ def tag_intervals(
     return found
 
 
-def tags_per_class(
-    targets: np.ndarray, tags: np.ndarray, weights: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
+def tags_per_class(targets: np.ndarray, tags: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Name → (classes,): "n_tagged", "tag_precision", "tag_recall", "tag_f1"; nan for a class without clips."""
     right, tagged, given = _counts(targets, tags, weights)
     precision, recall, f1 = _class_values(right, tagged, given)
@@ -81,9 +79,7 @@ def calibration_interval(
 ) -> Interval:
     """`metrics.expected_calibration_error` with its interval; arguments as there and for `tag_intervals`."""
     outcomes, chances, weight, clips = chances_of(targets, scores, weights, multi_label)
-    gaps = sparse.csr_array(
-        (weight * (chances - outcomes), (bin_of(chances), clips)), shape=(N_BINS, len(targets))
-    )
+    gaps = sparse.csr_array((weight * (chances - outcomes), (bin_of(chances), clips)), shape=(N_BINS, len(targets)))
     total = np.bincount(clips, weights=weight, minlength=len(targets))
 
     def error(counts: np.ndarray) -> np.ndarray:
@@ -106,7 +102,9 @@ def reliability(
         for each in (np.ones_like(chances), weight, weight * chances, weight * outcomes)
     )
     return tuple(
-        ReliabilityBin(each / N_BINS, (each + 1) / N_BINS, int(n[each]), said[each] / total[each], true[each] / total[each])
+        ReliabilityBin(
+            each / N_BINS, (each + 1) / N_BINS, int(n[each]), said[each] / total[each], true[each] / total[each]
+        )
         for each in np.flatnonzero(total).tolist()
     )
 
@@ -118,7 +116,7 @@ def d_prime_interval(
     weights: np.ndarray | None = None,
     folds: np.ndarray | None = None,
 ) -> Interval:
-    """d' of the mean ROC-AUC, the ends of its interval those of the AUC's; infinite where all clips are ranked right."""
+    """d' of the mean ROC-AUC, its interval's ends those of the AUC's; infinite where all clips are ranked right."""
     auc = interval("roc_auc", targets, scores, resamples, folds=folds, weights=weights)
     value, low, high = (float(d_prime(each)) for each in (auc.value, auc.low, auc.high))
     return Interval(value, low, high, auc.n_groups, auc.too_few_groups, auc.n_nan, np.nan)
@@ -146,7 +144,11 @@ def _class_values(right, tagged, given) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Precision, recall and F1 of each class; nan without clips, precision 0 without tags."""
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(given > 0, np.where(tagged > 0, right / tagged, 0.0), np.nan)
-        return precision, right / np.where(given > 0, given, np.nan), np.where(given > 0, 2 * right / (tagged + given), np.nan)
+        return (
+            precision,
+            right / np.where(given > 0, given, np.nan),
+            np.where(given > 0, 2 * right / (tagged + given), np.nan),
+        )
 
 
 def _tag_values(right, tagged, given) -> tuple[dict[str, np.ndarray], int]:

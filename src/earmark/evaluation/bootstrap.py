@@ -20,6 +20,7 @@ from earmark.evaluation.metrics import (
     PER_FOLD,
     accuracy_parts,
     check,
+    lwlrap_class_parts,
     lwlrap_parts,
     map_at_3_parts,
     nanmean,
@@ -172,6 +173,27 @@ def interval(
     return summarise(value, values, n_nan, resamples.n_groups, least=0.0)
 
 
+def class_intervals(
+    metric: str, targets: np.ndarray, scores: np.ndarray, resamples: Resamples, weights: np.ndarray | None = None
+) -> list[Interval]:
+    """Of each class what a metric of CLASS_PARTS is the mean of, with its interval; nan without clips.
+
+    Args:
+        metric: "accuracy" (of which a class has its recall) or "lwlrap".
+        targets, scores, resamples, weights: as in `resampled_values`.
+    """
+    numerator, denominator = (each.T for each in CLASS_PARTS[metric](targets, scores, weights))
+    with np.errstate(invalid="ignore"):
+        whole = numerator.sum(axis=1) / denominator.sum(axis=1)
+        drawn = [(numerator @ counts) / (denominator @ counts) for counts in resamples.counts()]
+    values = np.concatenate(drawn, axis=1) if drawn else np.empty((len(whole), 0))
+    found = []
+    for number, value in enumerate(whole.tolist()):
+        n_groups = len(np.unique(resamples.group_index[denominator[number] > 0]))
+        found.append(summarise(value, values[number], int(np.isnan(values[number]).sum()), n_groups, least=0.0))
+    return found
+
+
 def summarise(value: float, values: np.ndarray, n_nan: int, n_groups: int, least: float) -> Interval:
     """Percentile interval of resampled values, moved so that their mean stands on the value.
 
@@ -315,6 +337,7 @@ def _prepare_any(metric, targets, scores, weights, members) -> Resampled:
     return compute
 
 
+CLASS_PARTS = {"accuracy": recall_parts, "lwlrap": lwlrap_class_parts}
 _FAST = {
     "accuracy": partial(_prepare_ratio, accuracy_parts),
     "balanced_accuracy": partial(_prepare_class_ratio, recall_parts),

@@ -74,6 +74,14 @@ def lwlrap_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarra
     return _divide((precision * weight).sum(axis=0), weight.sum(axis=0))
 
 
+def lwlrap_class_parts(
+    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The precision at each label's rank times its weight, and its weight, each (clips, classes)."""
+    precision, weight = _label_precision(targets, scores, weights)
+    return precision * weight, weight
+
+
 def average_precision_per_class(
     targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:

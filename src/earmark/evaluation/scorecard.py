@@ -208,18 +208,21 @@ def make_scorecard(
     n_resamples: int = 1000,
     seed: int = 0,
     remarks: Sequence[str] = (),
+    metrics: Sequence[str] = (),
 ) -> Scorecard:
     """Score several models on the same clips and compare the best with each other one.
 
     Args:
         scores: model name → (clips, classes). The rest as in `evaluate`.
         remarks: sentences that belong to the scores.
+        metrics: names in METRICS; none = those that runs are scored by.
     """
     if not scores:
         raise EarmarkError("scorecard: there is no model to score. Give the scores of at least one.")
     resamples = _draw(targets, labels, groups, n_resamples, seed)
     models = {
-        name: _score(targets, each, labels, multi_label, folds, weights, resamples) for name, each in scores.items()
+        name: _score(targets, each, labels, multi_label, folds, weights, resamples, metrics)
+        for name, each in scores.items()
     }
     primary = primary_metric(multi_label)
     best = max(models, key=lambda name: np.nan_to_num(models[name].metrics[primary].value, nan=-np.inf))
@@ -254,10 +257,10 @@ def _draw(targets, labels, groups, n_resamples, seed) -> Resamples:
     return draw(np.arange(len(targets)) if groups is None else groups, n_resamples, seed)
 
 
-def _score(targets, scores, labels, multi_label, folds, weights, resamples) -> ModelScore:
+def _score(targets, scores, labels, multi_label, folds, weights, resamples, names=()) -> ModelScore:
     """All numbers of one model on resamples already drawn."""
     targets, scores, weights = check(targets, scores, weights)
-    names = MULTI_LABEL_METRICS if multi_label else SINGLE_LABEL_METRICS
+    names = names or (MULTI_LABEL_METRICS if multi_label else SINGLE_LABEL_METRICS)
     intervals = {name: interval(name, targets, scores, resamples, folds=folds, weights=weights) for name in names}
     members = {}
     if folds is not None:

@@ -106,7 +106,9 @@ def score_slices(
         found.append(
             Slice(by, name, len(rows), n_groups, numbers, against[number], float(p_values[number]), without[number])
         )
-    return tuple(sorted(found, key=lambda each: np.nan_to_num(each.metrics[metrics[0]].value, nan=np.inf)))
+    return tuple(
+        sorted(found, key=lambda each: (np.nan_to_num(each.metrics[metrics[0]].value, nan=2.0), -each.n_clips))
+    )
 
 
 def _held_against_rest(
@@ -126,9 +128,7 @@ def _held_against_rest(
         n_groups = len(np.unique(resamples.group_index[part_of == number]))
         own = summarise(value[number], values[number], int(np.isnan(values[number]).sum()), n_groups, least=0.0)
         apart = values[number] - rests[number]
-        differs = summarise(
-            value[number] - rest[number], apart, int(np.isnan(apart).sum()), n_groups, least=-1.0
-        )
+        differs = summarise(value[number] - rest[number], apart, int(np.isnan(apart).sum()), n_groups, least=-1.0)
         found.append(own if n_groups > 1 else _alone(own))
         against.append(differs if n_groups > 1 else _alone(differs))
     return found, against, rest.tolist()
@@ -166,9 +166,7 @@ def _inside_and_outside(numerator: np.ndarray, denominator: np.ndarray) -> tuple
     """Each part's ratio of sums (parts, …), and that of all the others together."""
     others = [each.sum(axis=0) - each for each in (numerator, denominator)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return tuple(
-            np.where(low > 0, high / low, np.nan) for high, low in ((numerator, denominator), tuple(others))
-        )
+        return tuple(np.where(low > 0, high / low, np.nan) for high, low in ((numerator, denominator), tuple(others)))
 
 
 def _alone(found: Interval) -> Interval:
@@ -184,8 +182,8 @@ def bins_of(numbers: Sequence[float], unit: str = "", n_bins: int = N_BINS) -> l
 
     >>> bins_of([1.0, 5.0, 5.0, float("nan")], " s")
     ['1 s', '5 s', '5 s', 'unknown']
-    >>> sorted(set(bins_of(list(range(100)))))
-    ['0 to 25', '25 to 50', '50 to 74', '74 to 99']
+    >>> sorted(set(bins_of(list(range(101)))))
+    ['0 to 25', '25 to 50', '50 to 75', '75 to 100']
     """
     column = pd.Series(np.asarray(numbers, dtype=np.float64))
     distinct = np.unique(column.dropna().round(3))

@@ -1,0 +1,153 @@
+"""The command `evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from earmark.cli import options
+from earmark.cli.console import messages, output, print_json, print_scorecard, print_table, show_log
+
+if TYPE_CHECKING:
+    from earmark.flows.judging import Evaluated
+
+By = Annotated[
+    list[str] | None,
+    typer.Option(help="Also each part: a column of the table, group, clip_seconds, loudness. May be repeated."),
+]
+Split = Annotated[
+    str | None, typer.Option(help="train, validation or test. [default: test if the table has one, else all]")
+]
+Views = Annotated[
+    str | None, typer.Option(help="What it hears of a clip: sliding, ends, full, lengths. [default: its own]")
+]
+ViewSeconds = Annotated[
+    str | None, typer.Option(help="With --views lengths: of its windows.", metavar="SECONDS,SECONDS,…")
+]
+Pool = Annotated[str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")]
+
+
+def evaluate(
+    tagger: Annotated[
+        Path,
+        typer.Argument(
+            help="A tagger file or folder, a name of `earmark models`, or a run's folder; left out with --predictions."
+        ),
+    ],
+    data: Annotated[
+        Path | None, typer.Argument(help="Labelled sounds that the tagger was not trained on.", show_default=False)
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Instead of a tagger, scores that another tool has written.")
+    ] = None,
+    by: By = None,
+    mapping: options.LabelMap = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Only labels that both sides know, and clips that have scores.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="From which a score is a tag. [default: as stored; for --predictions 0.5]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write NAME.json, or a folder that `earmark compare` reads.")
+    ] = None,
+    scores: Annotated[Path | None, typer.Option(help="Also write the clips' scores: a CSV, or .npz.")] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Also hear what a run was trained on, for copies encoded or cut otherwise.")
+    ] = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on with clips it was trained on; the score is marked.")
+    ] = False,
+    split: Split = None,
+    fraction: options.Fraction = 1.0,
+    views: Views = None,
+    view_seconds: ViewSeconds = None,
+    pool: Pool = None,
+    audio_dir: options.AudioDir = None,
+    encoding: options.Encoding = None,
+    folder_tricks: options.FolderTricks = False,
+    merge: options.Merge = True,
+    as_json: options.AsJson = False,
+) -> None:
+    """Score a tagger file, or a table of scores, on labelled sounds it never saw, with intervals (docs/evaluate.md).
+
+    Of a table with a test split only that is scored; if `earmark split` has locked it, the look is counted.
+
+    Examples:
+
+      earmark evaluate runs/birds/birds.tagger.onnx other-site/labels.csv --by site --by loudness
+
+      earmark evaluate other-site/labels.csv --predictions submission.csv --out judged/
+
+      earmark evaluate runs/birds other-site/labels.csv --views ends --pool geometric
+    """
+    from earmark.flows.evaluate import evaluate as run_evaluation
+    from earmark.flows.evaluate import evaluate_predictions
+
+    show_log()
+    how = {"split": split, "by": by or (), "mapping": mapping, "common": common, "threshold": threshold}
+    how |= {"audio_dir": audio_dir, "encoding": encoding, "folder_tricks": folder_tricks, "merge": merge}
+    how |= {"fraction": fraction, "pool": pool}
+    heard = {"views": views, "view_seconds": parse_seconds(view_seconds), "audit": audit, "allow_leak": allow_leak}
+    require_sides(data, predictions, heard)
+    if predictions:
+        evaluated = evaluate_predictions(predictions, tagger, **how)
+    else:
+        evaluated = run_evaluation(tagger, data, **how, **heard)
+    if out:
+        evaluated.save(out)
+    if scores:
+        evaluated.predictions.save(scores)
+    if as_json:
+        print_json(evaluated.to_dict())
+    else:
+        print_evaluation(evaluated)
+    if evaluated.failures:
+        messages.print(f"{len(evaluated.failures)} files could not be read:")
+        for path, reason in evaluated.failures:
+            messages.print(f"  {path}: {reason}")
+        raise typer.Exit(1)
+
+
+def require_sides(data: Path | None, predictions: Path | None, heard: Mapping[str, Any]) -> None:
+    """Refuse a call that does not name one thing to judge and one to judge it by.
+
+    Raises:
+        ConfigError: there are too many or too few, or what only a tagger can do is asked of a table.
+    """
+    from earmark.errors import ConfigError
+
+    if predictions is None and data is None:
+        raise ConfigError("evaluate: on what? Give a tagger and labelled sounds, or labelled sounds and --predictions.")
+    if predictions is None:
+        return
+    if data is not None:
+        raise ConfigError("--predictions: stands instead of a tagger. Give the labelled sounds alone beside it.")
+    asked = [name.replace("_", "-") for name, value in heard.items() if value]
+    if asked:
+        raise ConfigError(f"--{asked[0]}: is for a tagger, and --predictions is a table. Leave one of them out.")
+
+
+def print_evaluation(evaluated: Evaluated) -> None:
+    """Scores and what must be known of them, the weakest classes, the parts."""
+    print_scorecard(evaluated.scorecard)
+    for table in (evaluated.class_table(), *map(evaluated.slice_table, evaluated.slices)):
+        output.print()
+        print_table(*table)
+
+
+def parse_seconds(text: str | None) -> tuple[float, ...]:
+    """Seconds between commas; none of None.
+
+    Raises:
+        ConfigError: they are no numbers.
+    """
+    from earmark.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise ConfigError(f"--view-seconds {text}: expected seconds between commas, such as 1,2.5.") from error
