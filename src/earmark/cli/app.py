@@ -9,11 +9,13 @@ import typer
 from earmark import __version__
 from earmark.cli import (
     augment,
+    compare,
     convert,
     corpora,
     data,
     embed,
     ensemble,
+    evaluate,
     few_shot,
     ladder,
     leaderboard,
@@ -61,7 +63,8 @@ app.command()(train.train)
 app.command()(ladder.ladder)
 app.command("few-shot")(few_shot.few_shot)
 app.command()(ensemble.ensemble)
-app.command()(score.evaluate)
+app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(score.report)
 app.command()(tag.tag)
 app.command()(submit.submit)

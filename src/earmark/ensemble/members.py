@@ -53,21 +53,33 @@ def read_member(folder: Path) -> Member:
     tagger = load_tagger(run.tagger)
     model = str(tagger.metadata.scores.get("model", ""))
     manifest = read_manifest(run.manifest, look_for_files=False)
+    windows = read_windows(run, model, manifest)
+    return Member(run, model, tagger, manifest.select(manifest.scored), windows)
+
+
+def read_windows(run: Run, model: str, manifest: Manifest) -> Predictions:
+    """What each fold's model of a run said of the windows of the clips that were held out.
+
+    Raises:
+        RunError: the run is not finished, or a fold's model scored clips that it was trained on.
+    """
     parts = []
     for fold in manifest.fold_numbers:
         path = run.fold(fold, model).predictions
         if not path.is_file():
-            raise RunError(f"{folder}: the scores of fold {fold} are not there (expected {path}). Let the run finish.")
+            raise RunError(
+                f"{run.folder}: the scores of fold {fold} are not there (expected {path}). Let the run finish."
+            )
         part = Predictions.load(path)
         held_out = set(manifest.clip_ids[manifest.folds == fold])
         known = [name for name in dict.fromkeys(part.clip_ids) if name not in held_out]
         if known:
             raise RunError(
-                f"{folder}: the model of fold {fold} scored {len(known)} clips that it was trained on, and such scores "
-                f"would be taken for knowledge. Train the run again in another folder.\n{summarise_rows(known)}"
+                f"{run.folder}: the model of fold {fold} scored {len(known)} clips that it was trained on, and such "
+                f"scores would be taken for knowledge. Train the run again in another folder.\n{summarise_rows(known)}"
             )
         parts.append(part)
-    return Member(run, model, tagger, manifest.select(manifest.scored), concatenate(parts))
+    return concatenate(parts)
 
 
 def read_members(folders: Sequence[Path | str]) -> list[Member]:

@@ -38,7 +38,7 @@ def write_report(run_folder: Path, *, progress: Callable[[int, int], None] | Non
     contents = read_run(run_folder)
     mistakes = worst_mistakes(contents.manifest, contents.scores[contents.main], N_MISTAKES, progress)
     templates = environment()
-    templates.filters["number"] = _number
+    templates.filters["number"] = number
     text = templates.get_template("report.html").render(
         run=contents,
         scorecard=contents.scorecard,
@@ -70,8 +70,8 @@ def verdict(contents: RunContents) -> str:
     found = scorecard.models[main].metrics[scorecard.primary_metric]
     if scorecard.multi_label:
         sentence = (
-            f"{main} ranks these {scorecard.n_classes} labels with an lwlrap of {_number(found.value)} "
-            f"({_number(found.low)} to {_number(found.high)}; 1 is perfect) on {scorecard.n_clips:,} clips"
+            f"{main} ranks these {scorecard.n_classes} labels with an lwlrap of {number(found.value)} "
+            f"({number(found.low)} to {number(found.high)}; 1 is perfect) on {scorecard.n_clips:,} clips"
         )
     else:
         value, low, high = (f"{100 * round(each, 3):.1f}" for each in (found.value, found.low, found.high))
@@ -187,10 +187,10 @@ def _folds(contents: RunContents) -> list[dict[str, Any]]:
     ]
 
 
-def _number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int = 3) -> str:
     """A number with fixed digits; a dash for nan.
 
-    >>> _number(0.5), _number(float("nan"))
+    >>> number(0.5), number(float("nan"))
     ('0.500', '–')
     """
     return "–" if np.isnan(value) else f"{value:.{digits}f}"
