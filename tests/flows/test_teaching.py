@@ -86,7 +86,7 @@ def test_a_teacher_of_other_labels_or_clips_is_refused(trained, manifest, tmp_pa
 
 
 def test_a_folder_that_is_no_finished_run_is_refused(trained, manifest, tmp_path):
-    with pytest.raises(ConfigError, match="optim.teacher: .* is a folder without a tagger"):
+    with pytest.raises(ConfigError, match="ships nothing that could teach. .* is a folder without a tagger"):
         find_teacher(asked(tmp_path), manifest, manifest)
     run = Run(tmp_path / "tagger")
     run.folder.mkdir()

@@ -118,7 +118,7 @@ def _seconds_to_decode(training: Manifest, sample_rate: int) -> float:
 def _minutes(experiment: Experiment, step: float) -> float:
     """Of all networks of the run at so many seconds a step."""
     folds = [*experiment.manifest.fold_numbers, *([REFIT] if experiment.config.ship == "refit" else [])]
-    return round(step * sum(steps_of(experiment, fold)[1] for fold in folds) / jobs_at_once(len(folds)) / 60, 2)
+    return round(step * sum(steps_of(experiment, fold)[1] for fold in folds) / jobs_at_once(len(folds)) / 60, 5)
 
 
 def lines_of(document: dict[str, Any], batch_size: int) -> list[str]:

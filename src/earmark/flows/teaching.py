@@ -72,7 +72,7 @@ def shipped_scores(folder: Path) -> Path:
     try:
         table = run.predictions(str(load_tagger(folder).metadata.scores.get("model", "")))
     except TaggerFileError as error:
-        raise ConfigError(f"optim.teacher: {error}") from error
+        raise ConfigError(f"optim.teacher: {folder} ships nothing that could teach. {error}") from error
     if not (table.is_file() and run.manifest.is_file()):
         raise ConfigError(
             f"optim.teacher: {folder} holds no finished run and no ensemble (expected {run.manifest.name} and "

@@ -274,4 +274,4 @@ def calibrate(scores: np.ndarray, calibration: dict[str, Any] | None, multi_labe
         logits = logits * np.array(calibration["scale"]) + np.array(calibration["bias"])
     else:
         logits = logits / calibration["temperature"]
-    return 1 / (1 + np.exp(-logits))
+    return 0.5 * (1 + np.tanh(logits / 2))  # which no logit overflows
