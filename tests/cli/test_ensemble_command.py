@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from earmark.cli import console, ensemble, score
+from earmark.cli import console, ensemble, evaluate
 from earmark.ensemble.standing import Standing
 from earmark.errors import ConfigError
 from earmark.evaluation.compare import Comparison, paired_difference
@@ -74,6 +74,6 @@ def test_json_is_the_outcome_and_nothing_else(run):
 
 
 def test_seconds_of_views_are_numbers():
-    assert score.parse_seconds("1,2.5") == (1.0, 2.5)
+    assert evaluate.parse_seconds("1,2.5") == (1.0, 2.5)
     with pytest.raises(ConfigError, match="--view-seconds 1;2: expected seconds between commas"):
-        score.parse_seconds("1;2")
+        evaluate.parse_seconds("1;2")

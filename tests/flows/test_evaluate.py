@@ -199,6 +199,8 @@ def test_a_table_of_scores_is_judged_without_the_sounds(tmp_path, write_table):
     assert found.score.metrics["accuracy"].value == pytest.approx(5 / 6)
     assert [(each.name, each.n_clips) for each in found.slices["site"]] == [("b", 4), ("a", 2)]
     assert UNKNOWN_ORIGIN in found.scorecard.remarks
+    worst = found.slices["site"][0]  # which is a group: the interval is over its files
+    assert worst.n_groups == 4 and worst.metrics["accuracy"].low < worst.metrics["accuracy"].value
     with pytest.raises(ConfigError, match="--pool: 'sum' is none of mean, max, geometric"):
         evaluate_predictions(scores, data, pool="sum")
 

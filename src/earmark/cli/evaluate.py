@@ -14,6 +14,21 @@ from earmark.cli.console import messages, output, print_json, print_scorecard, p
 if TYPE_CHECKING:
     from earmark.flows.judging import Evaluated
 
+By = Annotated[
+    list[str] | None,
+    typer.Option(help="Also each part: a column of the table, group, clip_seconds, loudness. May be repeated."),
+]
+Split = Annotated[
+    str | None, typer.Option(help="train, validation or test. [default: test if the table has one, else all]")
+]
+Views = Annotated[
+    str | None, typer.Option(help="What it hears of a clip: sliding, ends, full, lengths. [default: its own]")
+]
+ViewSeconds = Annotated[
+    str | None, typer.Option(help="With --views lengths: of its windows.", metavar="SECONDS,SECONDS,…")
+]
+Pool = Annotated[str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")]
+
 
 def evaluate(
     tagger: Annotated[
@@ -28,10 +43,7 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Instead of a tagger, scores that another tool has written.")
     ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(help="Also each part: a column of the table, group, clip_seconds, loudness. May be repeated."),
-    ] = None,
+    by: By = None,
     mapping: options.LabelMap = None,
     common: Annotated[
         bool, typer.Option("--common", help="Only labels that both sides know, and clips that have scores.")
@@ -49,19 +61,11 @@ def evaluate(
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Go on with clips it was trained on; the score is marked.")
     ] = False,
-    split: Annotated[
-        str | None, typer.Option(help="train, validation or test. [default: test if the table has one, else all]")
-    ] = None,
+    split: Split = None,
     fraction: options.Fraction = 1.0,
-    views: Annotated[
-        str | None, typer.Option(help="What it hears of a clip: sliding, ends, full, lengths. [default: its own]")
-    ] = None,
-    view_seconds: Annotated[
-        str | None, typer.Option(help="With --views lengths: of its windows.", metavar="SECONDS,SECONDS,…")
-    ] = None,
-    pool: Annotated[
-        str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")
-    ] = None,
+    views: Views = None,
+    view_seconds: ViewSeconds = None,
+    pool: Pool = None,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,

@@ -106,7 +106,9 @@ def score_slices(
         found.append(
             Slice(by, name, len(rows), n_groups, numbers, against[number], float(p_values[number]), without[number])
         )
-    return tuple(sorted(found, key=lambda each: np.nan_to_num(each.metrics[metrics[0]].value, nan=np.inf)))
+    return tuple(
+        sorted(found, key=lambda each: (np.nan_to_num(each.metrics[metrics[0]].value, nan=2.0), -each.n_clips))
+    )
 
 
 def _held_against_rest(
@@ -180,8 +182,8 @@ def bins_of(numbers: Sequence[float], unit: str = "", n_bins: int = N_BINS) -> l
 
     >>> bins_of([1.0, 5.0, 5.0, float("nan")], " s")
     ['1 s', '5 s', '5 s', 'unknown']
-    >>> sorted(set(bins_of(list(range(100)))))
-    ['0 to 25', '25 to 50', '50 to 74', '74 to 99']
+    >>> sorted(set(bins_of(list(range(101)))))
+    ['0 to 25', '25 to 50', '50 to 75', '75 to 100']
     """
     column = pd.Series(np.asarray(numbers, dtype=np.float64))
     distinct = np.unique(column.dropna().round(3))

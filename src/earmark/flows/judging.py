@@ -92,7 +92,7 @@ class Evaluated:
         header = [by, "clips", "recordings", *(TITLES[name] for name in names), "all others", ""]
         cells = [
             [each.name, str(each.n_clips), str(each.n_groups)]
-            + [each.metrics[name].text for name in names]
+            + [each.metrics[name].text if each.n_groups > 1 else _digits(each.metrics[name].value, 3) for name in names]
             + [_digits(each.without, 3), each.verdict]
             for each in found[:n_shown]
         ]
@@ -208,11 +208,22 @@ def judge(
     card = replace(card, models={said.name: _whole(card.models[said.name], said, manifest, folds)})
     order = (card.primary_metric, *(name for name in names if name != card.primary_metric))
     slices = {
-        each: score_slices(each, values, targets, said.scores, groups=groups, metrics=order, weights=weights)
+        each: score_slices(
+            each, values, targets, said.scores, groups=units_of(values, manifest), metrics=order, weights=weights
+        )
         for each, values in parts.items()
     }
     bins = () if said.no_chances else reliability(targets, said.scores, weights, multi_label=said.multi_label)
     return card, slices, bins
+
+
+def units_of(values: Sequence[str], manifest: Manifest) -> np.ndarray:
+    """What is drawn anew for the intervals of parts: recordings; where each part is one, such as a site, its files.
+
+    The interval then is of that very site: what another would be like, one site cannot say.
+    """
+    pairs = set(zip(values, manifest.groups.tolist(), strict=True))
+    return manifest.table["path"].to_numpy() if len(pairs) == len(set(values)) else manifest.groups
 
 
 def _whole(score: ModelScore, said: Said, manifest: Manifest, folds: np.ndarray | None) -> ModelScore:
