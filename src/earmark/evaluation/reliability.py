@@ -15,6 +15,7 @@ from earmark.evaluation.bootstrap import CONFIDENCE, FEW_GROUPS, Interval, Resam
 from earmark.evaluation.metrics import check
 
 BINS = 15
+ROUNDING = 1e-6  # by which a chance in single precision may leave 0 to 1
 Asked = tuple[np.ndarray, np.ndarray, np.ndarray]  # targets, scores, weights
 
 
@@ -57,7 +58,7 @@ def asked(
     """
     arrays = check(targets, scores, weights)
     low, high = arrays[1].min(initial=0.0), arrays[1].max(initial=1.0)
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise EarmarkError(
             f"calibration: scores from {low:.3g} to {high:.3g} are no chances (expected 0 to 1). "
             "Leave calibration out, or bring probabilities."
