@@ -17,6 +17,8 @@ import soundfile
 from earmark.errors import ManifestError, RunError
 from earmark.evaluation import Scorecard
 from earmark.report import write_report
+from earmark.report.findings import Findings
+from earmark.report.reading import read_run
 from earmark.run import Run, write_text
 from earmark.tagger.metadata import TaggerMetadata
 
@@ -247,6 +249,16 @@ def test_what_the_tagger_of_the_fold_says_is_shown_beside_each_clip(make_run, wr
     assert any(attributes.get("class") == "highlight" for attributes in page.named("img"))
     assert any(attributes.get("type") == "checkbox" for attributes in page.named("input"))
     assert "× realtime" in page.text
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_labels_that_look_wrong_are_told_with_the_command_that_goes_through_them(make_run, multi_label):
+    folder = make_run(multi_label=multi_label)
+    page = read(folder)
+    n_suspects = len(Findings(read_run(folder)).suspects)
+    assert n_suspects > 0
+    assert f"{n_suspects} labels are probably wrong, by scores of" in page.text
+    assert f"earmark review {folder}" in page.text
 
 
 def test_what_was_noticed_while_a_network_trained_is_told(make_run):
