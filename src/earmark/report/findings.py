@@ -81,6 +81,11 @@ class Findings:
         return tags_of(self.named_by, thresholds, self.multi_label)
 
     @property
+    def are_thresholds_fitted(self) -> bool:
+        """Whether thresholds were chosen on the very clips that are shown; not where always the best is named."""
+        return self.thresholds is not None and any(limit != 0 for limit in self.thresholds)
+
+    @property
     def named_by(self) -> np.ndarray:
         """(clips, classes) the scores that thresholds are for."""
         return self.scores if self.final is None else self.final
