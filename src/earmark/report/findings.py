@@ -22,12 +22,7 @@ from earmark.evaluation.thresholds import Thresholds, best_f1_threshold, tags_of
 from earmark.predictions import Predictions
 from earmark.report.figures import Curves, Matrix, co_errors, confusion, matrix_figure
 from earmark.report.reading import RunContents
-from earmark.report.score_figures import (
-    Measured,
-    precision_recall_figures,
-    read_calibration,
-    reliability_figure,
-)
+from earmark.report.score_figures import Measured, precision_recall_figures, read_calibration, reliability_figure
 from earmark.review.suspects import Suspect, find_suspects
 from earmark.tagger.metadata import calibrate
 from earmark.tagger.tagger import load_tagger
@@ -140,12 +135,6 @@ class Findings:
         """Whose scores doubt labels, and the command that goes through the doubtful ones."""
         run, model = self.contents.places[self.contents.scorecard.best]
         return model, shlex.join(["earmark", "review", str(run.folder)])
-
-    @property
-    def overall(self) -> float:
-        """The primary metric of the report's model on all clips."""
-        scorecard = self.contents.scorecard
-        return scorecard.models[self.contents.main].metrics[scorecard.primary_metric].value
 
     @property
     def calibration_error(self) -> Interval:
