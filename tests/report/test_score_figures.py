@@ -58,3 +58,9 @@ def test_calibration_is_drawn_before_and_after_where_it_is_told_of_that_model(tm
     assert read_calibration(path, "forest") == {}
     path.write_text(json.dumps({"model": "se_cnn", "levels": {"clip": clip | {"ece": None}}}))
     assert list(read_calibration(path, "se_cnn")) == ["before"]
+
+
+def test_scores_that_are_all_alike_are_seen_too():
+    bins = Reliability(*np.array([[1.0], [1.0], [1.0], [0.5], [1.0]]))
+    found = {"before": (bins, Interval(0.5, 0.4, 0.6, 40, False, 0, 0.05))}
+    assert reliability_figure(found, False).lines[1][2] == "98.00,50.00 100.00,50.00"

@@ -14,6 +14,7 @@ from earmark.report.figures import Axis, Curves, axis, line
 
 MAX_CURVES = 12
 MAX_POINTS = 80  # of a curve: more cannot be seen
+DASH = 0.02  # half of the line that stands for one point
 Measured = tuple[Reliability, Interval]  # the diagram, and the expected calibration error
 
 
@@ -40,7 +41,11 @@ def reliability_figure(found: Mapping[str, Measured], multi_label: bool) -> Curv
     dots: list[tuple[float, float, str]] = []
     for role, (bins, error) in found.items():
         points = list(zip(bins.score.tolist(), bins.observed.tolist(), strict=True))
-        lines.append((role, f"expected calibration error {error.text}", line(square, square, points)))
+        shown = points
+        if len(points) == 1:  # which alone would be no line
+            [(score, right)] = points
+            shown = [(score - DASH, right), (score + DASH, right)]
+        lines.append((role, f"expected calibration error {error.text}", line(square, square, shown)))
         dots += [
             (square.at(score), square.at(right), f"score {score:.2f}: right in {right:.2f}, {share:.0%} of all")
             for (score, right), share in zip(points, bins.weight.tolist(), strict=True)
