@@ -9,7 +9,8 @@ import pytest
 
 from earmark.errors import ConfigError, EarmarkError
 from earmark.evaluation import bootstrap, metrics
-from earmark.evaluation.bootstrap import Interval, draw, interval, resampled_values
+from earmark.evaluation.bootstrap import Interval, d_prime_interval, draw, interval, resampled_values
+from earmark.evaluation.metrics import d_prime
 
 
 def example(seed=0, n_clips=120, n_classes=6):
@@ -204,3 +205,15 @@ def test_all_metrics_on_two_thousand_clips_take_seconds():
     for metric in metrics.METRICS:
         interval(metric, targets, scores, resamples)
     assert time.process_time() - start < 10
+
+
+def test_d_prime_is_how_far_two_normal_distributions_stand_apart():
+    generator = np.random.default_rng(9)
+    scores = np.concatenate([generator.normal(1.5, 1, 20_000), generator.normal(0, 1, 20_000)])[:, None]
+    targets = np.repeat([1.0, 0.0], 20_000)[:, None]
+    resamples = draw(np.arange(40_000) % 40, 20)
+    found = d_prime_interval(targets, scores, resamples)
+    assert found.value == pytest.approx(1.5, abs=0.03)
+    auc = interval("roc_auc", targets, scores, resamples)
+    assert (found.low, found.high) == (d_prime(auc.low), d_prime(auc.high))
+    assert np.isinf(d_prime(1.0)) and d_prime(0.5) == 0

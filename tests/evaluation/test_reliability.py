@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from earmark.errors import EarmarkError
 from earmark.evaluation.bootstrap import draw
 from earmark.evaluation.reliability import (
     Reliability,
@@ -81,6 +82,12 @@ def test_where_one_label_holds_its_highest_score_is_asked():
     assert (hits.ravel().tolist(), sure.ravel().tolist(), weights.ravel().tolist()) == ([1, 0], [0.7, 0.4], [1, 0])
 
 
+def test_scores_that_are_no_chances_have_no_calibration():
+    targets, scores = truthful(20)
+    with pytest.raises(EarmarkError, match=r"scores from .* are no chances \(expected 0 to 1\)"):
+        asked(targets, 3 * scores, None, multi_label=True)
+
+
 def test_copies_of_one_recording_widen_the_interval():
     targets, scores = (np.repeat(each, 5, axis=0) for each in truthful(80))
     alone = calibration_error(targets, scores**2, None, draw(np.arange(400), 300))
@@ -91,3 +98,5 @@ def test_copies_of_one_recording_widen_the_interval():
 def test_without_a_known_label_there_is_no_error():
     nothing = np.zeros((2, 1))
     assert np.isnan(calibration_error(nothing, nothing, nothing, draw(np.arange(2), 5)).value)
+    assert len(reliability(nothing, nothing, nothing).score) == 0
+    assert [len(each) for each in asked(np.zeros((0, 3)), np.zeros((0, 3)), None, multi_label=False)] == [0, 0, 0]

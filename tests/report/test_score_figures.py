@@ -6,15 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve
 
+from earmark.evaluation.bootstrap import Interval
+from earmark.evaluation.reliability import Reliability
 from earmark.report.score_figures import (
-    answers,
     precision_recall,
     precision_recall_figures,
     read_calibration,
-    reliability,
     reliability_figure,
 )
 
@@ -23,31 +22,6 @@ def drawn(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     scores = generator.random(n).round(2)
     return scores, generator.random(n) < scores**2
-
-
-def test_reliability_is_scikit_learns():
-    scores, right = drawn()
-    scores = 0.0031 + 0.99 * scores  # none on the edge of a bin
-    found = reliability(scores, right)
-    rights, means = calibration_curve(right, scores, n_bins=10)
-    assert np.allclose(found.rights, rights)
-    assert np.allclose(found.scores, means)
-    assert found.shares.sum() == pytest.approx(1)
-
-
-def test_the_calibration_error_of_honest_scores_is_small_and_of_sure_wrong_ones_is_1():
-    scores = np.repeat([0.25, 0.75], 4000)
-    right = np.arange(8000) % 4 < np.repeat([1, 3], 4000)
-    assert reliability(scores, right).error == pytest.approx(0)
-    assert reliability(np.ones(5), np.zeros(5, dtype=bool)).error == pytest.approx(1)
-
-
-def test_unknown_labels_give_no_answer():
-    targets, scores = np.array([[1, 0], [0, 1]]), np.array([[0.2, 0.9], [0.6, 0.3]])
-    weights = np.array([[1, 0], [1, 1]])
-    assert answers(targets, scores, weights, True)[0].tolist() == [0.2, 0.6, 0.3]
-    said, right = answers(targets, scores, weights, False)
-    assert (said.tolist(), right.tolist()) == ([0.2, 0.6], [True, False])
 
 
 def test_precision_and_recall_are_scikit_learns():
@@ -70,13 +44,23 @@ def test_a_curve_is_marked_where_tags_are_asserted():
     assert figure.title == "鸟"
 
 
-def test_calibration_is_drawn_before_and_after_where_it_is_told(tmp_path):
-    assert read_calibration(tmp_path / "calibration.json") == {}
-    bins = {"score": [0.2, 0.8], "observed": [0.1, 0.9], "weight": [0.5, 0.5]}
-    clip = {"reliability_before": bins, "ece_before": {"value": 0.1}, "reliability": bins, "ece": {"value": 0.02}}
-    (tmp_path / "calibration.json").write_text(json.dumps({"levels": {"clip": clip}}))
-    figure = reliability_figure(read_calibration(tmp_path / "calibration.json"), True)
+def test_calibration_is_drawn_before_and_after_where_it_is_told_of_that_model(tmp_path):
+    path = tmp_path / "calibration.json"
+    assert read_calibration(path, "se_cnn") == {}
+    bins = Reliability(*np.array([[0.0, 0.5], [0.5, 1.0], [0.2, 0.8], [0.1, 0.9], [0.5, 0.5]])).to_dict()
+    was, value = (Interval(error, 0.01, 0.2, 40, False, 0, 0.01).to_dict() for error in (0.1, 0.02))
+    clip = {"reliability_before": bins, "ece_before": was, "reliability": bins, "ece": value}
+    path.write_text(json.dumps({"model": "se_cnn", "levels": {"clip": clip}}))
+    figure = reliability_figure(read_calibration(path, "se_cnn"), True)
     assert [kind for kind, _, _ in figure.lines] == ["ideal", "before", "network"]
-    assert figure.lines[2][1] == "expected calibration error 0.020"
-    (tmp_path / "calibration.json").write_text(json.dumps({"levels": {"clip": clip | {"ece": None}}}))
-    assert list(read_calibration(tmp_path / "calibration.json")) == ["before"]
+    assert figure.lines[2][1] == "expected calibration error 0.020 (0.01 to 0.20)"
+    assert figure.dots[0] == (20.0, pytest.approx(10), "score 0.20: right in 0.10, 50% of all")
+    assert read_calibration(path, "forest") == {}
+    path.write_text(json.dumps({"model": "se_cnn", "levels": {"clip": clip | {"ece": None}}}))
+    assert list(read_calibration(path, "se_cnn")) == ["before"]
+
+
+def test_scores_that_are_all_alike_are_seen_too():
+    bins = Reliability(*np.array([[1.0], [1.0], [1.0], [0.5], [1.0]]))
+    found = {"before": (bins, Interval(0.5, 0.4, 0.6, 40, False, 0, 0.05))}
+    assert reliability_figure(found, False).lines[1][2] == "98.00,50.00 100.00,50.00"

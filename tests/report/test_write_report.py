@@ -17,6 +17,8 @@ import soundfile
 from earmark.errors import ManifestError, RunError
 from earmark.evaluation import Scorecard
 from earmark.report import write_report
+from earmark.report.findings import Findings
+from earmark.report.reading import read_run
 from earmark.run import Run, write_text
 from earmark.tagger.metadata import TaggerMetadata
 
@@ -249,12 +251,31 @@ def test_what_the_tagger_of_the_fold_says_is_shown_beside_each_clip(make_run, wr
     assert "× realtime" in page.text
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_labels_that_look_wrong_are_told_with_the_command_that_goes_through_them(make_run, multi_label):
+    folder = make_run(multi_label=multi_label)
+    page = read(folder)
+    n_suspects = len(Findings(read_run(folder)).suspects)
+    assert n_suspects > 0
+    assert f"{n_suspects} labels are probably wrong, by scores of" in page.text
+    assert f"earmark review {folder}" in page.text
+
+
 def test_what_was_noticed_while_a_network_trained_is_told(make_run):
     folder = make_run()
-    rows = [{"epoch": 2, "alarms": [{"text": "half of the units are zero"}]}, {"epoch": 3, "alarms": []}]
-    text = "".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 4, "al'
-    write_text(Run(folder).fold(1, "se_cnn").folder / "diagnostics.jsonl", text)
-    assert re.search(r"fold 1, epoch 3\s+half of the units are zero", read(folder).text)
+    before, after = (
+        {"name": name, "where": where, "text": f"{where}: {words}"}
+        for name, where, words in (("first_loss", "the loss", "far off"), ("dead_units", "stem", "half are zero"))
+    )
+    for fold in (1, 2):
+        rows = [{"epoch": epoch, "alarms": [after]} for epoch in (fold, fold + 1)]
+        rows.insert(0, {"epoch": -1, "alarms": [before] if fold == 1 else []})
+        text = "".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 4, "al'
+        write_text(Run(folder).fold(fold, "se_cnn").folder / "diagnostics.jsonl", text)
+    words = " ".join(read(folder).text.split())
+    assert "the loss: far off fold 1, before the first step." in words
+    assert words.count("half are zero") == 1
+    assert "stem: half are zero fold 1, from epoch 2; fold 2, from epoch 3." in words
 
 
 def test_every_column_of_the_class_table_can_be_sorted_from_the_keyboard(make_run):

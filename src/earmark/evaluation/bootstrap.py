@@ -20,6 +20,7 @@ from earmark.evaluation.metrics import (
     PER_FOLD,
     accuracy_parts,
     check,
+    d_prime,
     lwlrap_class_parts,
     lwlrap_parts,
     map_at_3_parts,
@@ -171,6 +172,19 @@ def interval(
     """The metric with its interval; arguments as in `resampled_values`."""
     value, values, n_nan = resampled_values(metric, targets, scores, resamples, folds=folds, weights=weights)
     return summarise(value, values, n_nan, resamples.n_groups, least=0.0)
+
+
+def d_prime_interval(
+    targets: np.ndarray,
+    scores: np.ndarray,
+    resamples: Resamples,
+    weights: np.ndarray | None = None,
+    folds: np.ndarray | None = None,
+) -> Interval:
+    """d' of the mean ROC-AUC, its interval's ends those of the AUC's; infinite where all clips are ranked right."""
+    auc = interval("roc_auc", targets, scores, resamples, folds=folds, weights=weights)
+    value, low, high = (float(d_prime(each)) for each in (auc.value, auc.low, auc.high))
+    return Interval(value, low, high, auc.n_groups, auc.too_few_groups, auc.n_nan, np.nan)
 
 
 def class_intervals(

@@ -13,9 +13,7 @@ from earmark.evaluation.bootstrap import CLASS_PARTS, Interval, Resamples, draw,
 from earmark.evaluation.compare import Comparison, detectable_errors, holm, sign_flip_p
 from earmark.evaluation.metrics import TITLES, check
 from earmark.evaluation.scorecard import MULTI_LABEL_METRICS, SINGLE_LABEL_METRICS, primary_metric
-from earmark.evaluation.slices import PARTS
-
-SURE = 0.05
+from earmark.evaluation.slices import PARTS, SURE
 
 
 @dataclass(frozen=True)

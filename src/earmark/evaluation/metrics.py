@@ -41,7 +41,6 @@ TITLES = {  # also of what is no METRIC: it has no end, or its numbers count and
     "recall_macro": "recall (macro)",
     "recall_micro": "recall (micro)",
 }
-N_BINS = 15  # of the scores, when they are held against how often they come true
 # These compare scores of different clips, so the folds, scored by different networks, must not be pooled.
 PER_FOLD = ("map_macro", "map_micro", "roc_auc")
 
@@ -188,61 +187,6 @@ def d_prime(auc: float | np.ndarray) -> float | np.ndarray:
     Source: Gemmeke et al. 2017 (AudioSet); Hershey et al. 2017.
     """
     return np.sqrt(2.0) * ndtri(auc)
-
-
-def expected_calibration_error(
-    targets: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    multi_label: bool = True,
-    n_bins: int = N_BINS,
-) -> float:
-    """How far scores are from how often they come true, 0 to 1, 0 is best: the mean over equal bins by their weight.
-
-    Args:
-        multi_label: whether each score is a chance by itself; if not, the highest of a clip is held against its being
-            right.
-        n_bins: of equal width.
-
-    >>> expected_calibration_error(np.array([[1, 0], [0, 1]]), np.array([[0.75, 0.25], [0.75, 0.25]]))
-    0.25
-
-    Source: Guo et al. 2017.
-    """
-    outcomes, chances, weight, _ = chances_of(targets, scores, weights, multi_label)
-    gaps = np.bincount(bin_of(chances, n_bins), weights=weight * (chances - outcomes), minlength=n_bins)
-    return ratio(np.abs(gaps), weight)
-
-
-def chances_of(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None, multi_label: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What was said to be how likely, and what came true: outcomes (0 or 1), scores, weights and clips, each (items,).
-
-    Items are the known pairs of clip and label, or where one label holds the clips that have one.
-
-    Raises:
-        EarmarkError: scores are not chances.
-    """
-    targets, scores, weights = check(targets, scores, weights)
-    if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
-        raise EarmarkError(
-            f"calibration: scores from {scores.min():.3g} to {scores.max():.3g} are no chances (expected 0 to 1). "
-            "Leave calibration out, or bring probabilities."
-        )
-    if multi_label:
-        clips, labels = np.nonzero(weights > 0)
-        return targets[clips, labels], scores[clips, labels], weights[clips, labels], clips
-    right, weight = accuracy_parts(targets, scores, weights)
-    clips = np.flatnonzero(weight > 0)
-    best = np.where(weights > 0, scores, 0.0).max(axis=1, initial=0.0)
-    return (right[clips] > 0).astype(np.float64), best[clips], weight[clips], clips
-
-
-def bin_of(chances: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
-    """The number of the bin of each, of `n_bins` equal ones from 0 to 1; the last holds 1 too."""
-    return np.minimum((chances * n_bins).astype(np.int64), n_bins - 1)
 
 
 def recall_per_class(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

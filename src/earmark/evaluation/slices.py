@@ -111,6 +111,21 @@ def score_slices(
     )
 
 
+def resampled_units(values: Sequence[str], groups: np.ndarray, files: np.ndarray) -> np.ndarray:
+    """What is drawn anew for the intervals of parts: recordings; where each part is one, such as a site, its files.
+
+    The interval then is of that very site: what another would be like, one site cannot say.
+
+    Args:
+        values, groups, files: (clips,) the part, recording and file of each.
+
+    >>> resampled_units(["a", "a", "b"], np.array([1, 1, 2]), np.array(["x", "y", "z"])).tolist()
+    ['x', 'y', 'z']
+    """
+    pairs = set(zip(values, groups.tolist(), strict=True))
+    return files if len(pairs) == len(set(values)) else groups
+
+
 def _held_against_rest(
     parts: tuple[np.ndarray, np.ndarray], part_of: np.ndarray, n_parts: int, resamples: Resamples
 ) -> tuple[list[Interval], list[Interval], list[float]]:

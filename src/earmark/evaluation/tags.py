@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from earmark.evaluation.bootstrap import Interval, Resamples, summarise
-from earmark.evaluation.metrics import check
+from earmark.evaluation.metrics import check, nanmean
+
+Counts = tuple[np.ndarray, np.ndarray, np.ndarray]  # weight of the tags that are right, of all, of the labels given
 
 
 @dataclass(frozen=True)
@@ -66,43 +68,100 @@ def judge_tags(
     >>> found.precision.value, found.recall.value, found.unknown
     (0.5, 0.5, 0.5)
     """
-    tags = np.asarray(tags)
-    targets, named, weights = check(targets, tags, weights)
-    counts = resamples.group_counts.astype(np.float64)
-    sums = {
-        name: _by_group(values * weights, resamples)
-        for name, values in (("right", targets * named), ("tagged", named), ("there", targets))
-    }
-    drawn = {name: counts @ values for name, values in sums.items()}
+    whole = tag_intervals(targets, tags, resamples, weights)
+    counts, drawn = _counts(targets, tags, weights), _resampled_counts(targets, tags, resamples, weights)
+    known = np.ones(np.shape(tags)) if weights is None else np.asarray(weights) > 0
+    n_tags, n_positive = ((known * each).sum(axis=0).astype(int).tolist() for each in (tags, targets))
 
-    def interval(part: str, whole: str, column: slice | int) -> Interval:
-        """One sum over another, of a column or of all."""
-        own, resampled = (
-            [each[name][:, column].reshape(len(each[name]), -1).sum(axis=1) for name in (part, whole)]
-            for each in (sums, drawn)
-        )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value, values = own[0].sum() / own[1].sum(), resampled[0] / resampled[1]
+    def share(of: int, column: int) -> Interval:
+        """What is right of a class's tags (1) or of its labels (2)."""
+        with np.errstate(invalid="ignore"):
+            value, values = (each[0][column] / each[of][column] for each in (counts, drawn))
         return summarise(float(value), values, int(np.isnan(values).sum()), resamples.n_groups, least=0.0)
 
-    every = slice(None)
     per_class = {
         label: {
-            "n_tags": int((named[:, column] * (weights[:, column] > 0)).sum()),
-            "n_positive": int((targets[:, column] * (weights[:, column] > 0)).sum()),
-            "precision": interval("right", "tagged", column),
-            "recall": interval("right", "there", column),
+            "n_tags": n_tags[column],
+            "n_positive": n_positive[column],
+            "precision": share(1, column),
+            "recall": share(2, column),
         }
         for column, label in enumerate(labels)
     }
-    unknown = float(1 - tags.any(axis=1).mean()) if len(tags) else np.nan
-    return TagScore(
-        interval("right", "tagged", every), interval("right", "there", every), unknown, per_class
-    )
+    unknown = float(1 - np.any(tags, axis=1).mean()) if len(tags) else np.nan
+    return TagScore(whole["precision_micro"], whole["recall_micro"], unknown, per_class)
 
 
-def _by_group(values: np.ndarray, resamples: Resamples) -> np.ndarray:
-    """(rows, classes) summed to (groups, classes)."""
-    sums = np.zeros((resamples.n_groups, values.shape[1]))
-    np.add.at(sums, resamples.group_index, values)
-    return sums
+def tag_intervals(
+    targets: np.ndarray, tags: np.ndarray, resamples: Resamples, weights: np.ndarray | None = None
+) -> dict[str, Interval]:
+    """Precision, recall and F1 of tags, macro and micro, with intervals.
+
+    Macro is the mean over the classes that are there; one that is never tagged has a precision of 0.
+
+    Args:
+        targets: (rows, classes), 0 or 1. tags: (rows, classes) bool, see `thresholds.tags_of`.
+        resamples: what `draw` gave for these rows. weights: (rows, classes), 0 = unknown.
+    """
+    drawn, n_nan = _tag_values(*_resampled_counts(targets, tags, resamples, weights))
+    whole, _ = _tag_values(*(each[:, None] for each in _counts(targets, tags, weights)))
+    found = {}
+    for name, value in whole.items():
+        missing = n_nan if name.endswith("macro") else int(np.isnan(drawn[name]).sum())
+        found[name] = summarise(float(value[0]), drawn[name], missing, resamples.n_groups, least=0.0)
+    return found
+
+
+def tags_per_class(targets: np.ndarray, tags: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Name → (classes,): "n_tagged", "tag_precision", "tag_recall", "tag_f1"; nan for a class without clips."""
+    right, tagged, given = _counts(targets, tags, weights)
+    precision, recall, f1 = _class_values(right, tagged, given)
+    return {"n_tagged": tagged.round().astype(int), "tag_precision": precision, "tag_recall": recall, "tag_f1": f1}
+
+
+def _counts(targets, tags, weights) -> Counts:
+    """Per class the weight of tags that are right, of all tags, and of the labels given, each (classes,)."""
+    return tuple(each.sum(axis=0) for each in _weighted(targets, tags, weights))
+
+
+def _resampled_counts(targets, tags, resamples, weights) -> Counts:
+    """`_counts` of every resample, each (classes, resamples)."""
+    drawn = []
+    for each in _weighted(targets, tags, weights):
+        sums = np.zeros((resamples.n_groups, each.shape[1]))
+        np.add.at(sums, resamples.group_index, each)
+        drawn.append((resamples.group_counts @ sums).T)
+    return tuple(drawn)
+
+
+def _weighted(targets, tags, weights) -> Counts:
+    targets, tags, weights = check(targets, tags, weights)
+    given = targets * weights
+    return given * tags, weights * tags, given
+
+
+def _class_values(right, tagged, given) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 of each class; nan without clips, precision 0 without tags."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(given > 0, np.where(tagged > 0, right / tagged, 0.0), np.nan)
+        return (
+            precision,
+            right / np.where(given > 0, given, np.nan),
+            np.where(given > 0, 2 * right / (tagged + given), np.nan),
+        )
+
+
+def _tag_values(right, tagged, given) -> tuple[dict[str, np.ndarray], int]:
+    """Every measure of tags for each resample, and how many class values are missing."""
+    precision, recall, f1 = _class_values(right, tagged, given)
+    n_right, n_tagged, n_given = (each.sum(axis=0) for each in (right, tagged, given))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = {
+            "f1_macro": nanmean(f1),
+            "f1_micro": np.where(n_given > 0, 2 * n_right / (n_tagged + n_given), np.nan),
+            "precision_macro": nanmean(precision),
+            "precision_micro": n_right / n_tagged,
+            "recall_macro": nanmean(recall),
+            "recall_micro": n_right / n_given,
+        }
+    return values, int(np.isnan(recall).sum())

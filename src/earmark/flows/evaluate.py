@@ -20,9 +20,8 @@ from earmark.data.readers.problems import RowProblem
 from earmark.data.score_table import read_scores
 from earmark.data.seen import seen
 from earmark.errors import ConfigError, EarmarkError, ManifestError, summarise_rows
-from earmark.evaluation.assertions import make_tags
 from earmark.evaluation.scorecard import LEAK, Scorecard
-from earmark.evaluation.thresholds import DEFAULT_THRESHOLD
+from earmark.evaluation.thresholds import DEFAULT_THRESHOLD, tags_of
 from earmark.flows.judging import Evaluated, Said, judge, on_one_vocabulary, renamed
 from earmark.flows.reading import Failures, read_rows
 from earmark.flows.slicing import require_parts
@@ -105,7 +104,7 @@ def evaluate(
     scored = set(predictions.clip_ids)
     manifest = manifest.select(np.array([name in scored for name in manifest.clip_ids]))
     limits = its.thresholds["clip"] if threshold is None else [threshold] * len(its.labels)
-    tags = make_tags(predictions.scores, limits, its.multi_label)
+    tags = tags_of(predictions.scores, limits, its.multi_label)
     said = Said(its.name, its.labels, predictions.scores, tags, its.multi_label)
     how = {"mapping": mapping, "common": common, "by": by, "remarks": remarks}
     return finish(said, predictions, manifest, data, opened.path, lock, failures, **how)
@@ -192,7 +191,7 @@ def take_table(
         manifest = manifest.select(np.array([name not in missing for name in manifest.clip_ids]))
     its, multi_label = found.predictions, manifest.multi_label
     limit = DEFAULT_THRESHOLD if threshold is None and multi_label else threshold or 0.0
-    tags = None if found.no_chances else make_tags(its.scores, [limit] * len(its.labels), multi_label)
+    tags = None if found.no_chances else tags_of(its.scores, [limit] * len(its.labels), multi_label)
     said = Said(path.stem, its.labels, its.scores, tags, multi_label, found.no_chances)
     folds = manifest.folds if len(manifest.fold_numbers) > 1 and (manifest.folds >= 0).all() else None
     if folds is not None:
@@ -218,11 +217,11 @@ def finish(
     """Scores and labels brought to the same names, judged, and the look counted."""
     said, kept, rows, more = brought_together(said, manifest, mapping, common)
     folds = None if folds is None else folds[rows]
-    card, slices, bins = judge(said, kept, by=by, folds=folds, remarks=[*remarks, *more])
+    card, slices, reliable = judge(said, kept, by=by, folds=folds, remarks=[*remarks, *more])
     if lock and (kept.splits == "test").any():
         card = counted(card, table_of(data), source, said.name)
     predictions = replace(heard.rows(rows), scores=said.scores, labels=said.labels)
-    return Evaluated(card, predictions, failures, kept, slices, bins)
+    return Evaluated(card, predictions, failures, kept, slices, reliable)
 
 
 def brought_together(

@@ -12,18 +12,12 @@ import numpy as np
 from earmark.data.label_map import map_labels, merge_columns, read_label_map
 from earmark.data.manifest import Manifest
 from earmark.errors import ManifestError, summarise_rows
-from earmark.evaluation.assertions import (
-    ReliabilityBin,
-    calibration_interval,
-    d_prime_interval,
-    reliability,
-    tag_intervals,
-    tags_per_class,
-)
-from earmark.evaluation.bootstrap import FEW_GROUPS, Interval, class_intervals, draw
+from earmark.evaluation.bootstrap import FEW_GROUPS, Interval, class_intervals, d_prime_interval, draw
 from earmark.evaluation.metrics import TITLES
+from earmark.evaluation.reliability import Reliability, asked, calibration_error, reliability
 from earmark.evaluation.scorecard import ModelScore, Scorecard, make_scorecard, primary_metric
-from earmark.evaluation.slices import Slice, score_slices
+from earmark.evaluation.slices import Slice, resampled_units, score_slices
+from earmark.evaluation.tags import tag_intervals, tags_per_class
 from earmark.flows.slicing import part_names
 from earmark.lookup import did_you_mean
 from earmark.predictions import Predictions
@@ -56,7 +50,7 @@ class Evaluated:
     """Scores of one tagger or table: the scorecard, the clip scores, and (path, reason) of files that cannot be read.
 
     manifest: the clips that were scored, the columns of their targets those of the predictions.
-    slices: by what → its parts, the worst first. bins: scores against how often they came true.
+    slices: by what → its parts, the worst first. reliability: None where the scores are no chances.
     """
 
     scorecard: Scorecard
@@ -64,7 +58,7 @@ class Evaluated:
     failures: list[tuple[str, str]]
     manifest: Manifest
     slices: Mapping[str, tuple[Slice, ...]]
-    bins: tuple[ReliabilityBin, ...]
+    reliability: Reliability | None
 
     @property
     def score(self) -> ModelScore:
@@ -100,11 +94,11 @@ class Evaluated:
         return header, cells, f"by {by}, the worst first{more}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The scorecard's document, with the parts and bins in it."""
+        """The scorecard's document, with the parts and the reliability diagram in it."""
         return {
             **self.scorecard.to_dict(),
             "slices": {by: [each.to_dict() for each in found] for by, found in self.slices.items()},
-            "reliability": [vars(each) for each in self.bins],
+            "reliability": self.reliability and self.reliability.to_dict(),
             "failures": [{"path": path, "reason": reason} for path, reason in self.failures],
         }
 
@@ -174,7 +168,7 @@ def judge(
     by: Sequence[str] = (),
     folds: np.ndarray | None = None,
     remarks: Sequence[str] = (),
-) -> tuple[Scorecard, dict[str, tuple[Slice, ...]], tuple[ReliabilityBin, ...]]:
+) -> tuple[Scorecard, dict[str, tuple[Slice, ...]], Reliability | None]:
     """Every number of scores on clips in their order, with intervals over recordings.
 
     Args:
@@ -188,6 +182,7 @@ def judge(
     """
     parts = {each: part_names(manifest, each) for each in by}
     targets, weights, groups = manifest.present(), manifest.label_weights(), manifest.groups
+    files = manifest.table["path"].to_numpy()
     names = ALL_METRICS if said.multi_label else SINGLE_METRICS
     remarks = list(remarks)
     if said.no_chances:
@@ -209,21 +204,19 @@ def judge(
     order = (card.primary_metric, *(name for name in names if name != card.primary_metric))
     slices = {
         each: score_slices(
-            each, values, targets, said.scores, groups=units_of(values, manifest), metrics=order, weights=weights
+            each,
+            values,
+            targets,
+            said.scores,
+            groups=resampled_units(values, groups, files),
+            metrics=order,
+            weights=weights,
         )
         for each, values in parts.items()
     }
-    bins = () if said.no_chances else reliability(targets, said.scores, weights, multi_label=said.multi_label)
-    return card, slices, bins
-
-
-def units_of(values: Sequence[str], manifest: Manifest) -> np.ndarray:
-    """What is drawn anew for the intervals of parts: recordings; where each part is one, such as a site, its files.
-
-    The interval then is of that very site: what another would be like, one site cannot say.
-    """
-    pairs = set(zip(values, manifest.groups.tolist(), strict=True))
-    return manifest.table["path"].to_numpy() if len(pairs) == len(set(values)) else manifest.groups
+    if said.no_chances:
+        return card, slices, None
+    return card, slices, reliability(*asked(targets, said.scores, weights, said.multi_label))
 
 
 def _whole(score: ModelScore, said: Said, manifest: Manifest, folds: np.ndarray | None) -> ModelScore:
@@ -237,7 +230,7 @@ def _whole(score: ModelScore, said: Said, manifest: Manifest, folds: np.ndarray 
         metrics |= tag_intervals(targets, said.tags, resamples, weights)
         columns |= {name: values.tolist() for name, values in tags_per_class(targets, said.tags, weights).items()}
     if not said.no_chances:
-        metrics["ece"] = calibration_interval(*known, weights, multi_label=said.multi_label)
+        metrics["ece"] = calibration_error(*asked(targets, said.scores, weights, said.multi_label), resamples)
     found = class_intervals(primary_metric(said.multi_label), *known, weights)
     columns |= {"low": [each.low for each in found], "high": [each.high for each in found]}
     columns |= {"n_groups": [each.n_groups for each in found]}

@@ -10,7 +10,7 @@ from typing import Any
 from earmark.baselines import BASELINES, TITLES
 from earmark.config import read_yaml
 from earmark.evaluation import Scorecard
-from earmark.report.findings import PER_CLASS, Findings, thresholds
+from earmark.report.findings import PER_CLASS, Findings, findings_of
 from earmark.report.reading import looks_text, read_run
 from earmark.run import Run
 from earmark.tagger.metadata import TaggerMetadata
@@ -64,7 +64,7 @@ def card_text(run: Run) -> str:
         *_reliability(metadata.reliability),
         "## Known failures",
         "Of the models of the folds, on clips that they never saw. `report.html` lets them be heard.",
-        _bullets(*(_cell(sentence) for sentence in known_failures(Findings(contents, thresholds(contents))))),
+        _bullets(*(_cell(sentence) for sentence in known_failures(findings_of(contents)))),
         "## Labels",
         _labels_table(metadata, scorecard, metadata.scores["model"]),
         "## Data and licences",
@@ -93,13 +93,16 @@ def known_failures(findings: Findings) -> Iterator[str]:
     for given, heard, count, n_asked in findings.matrix.pairs[:N_PAIRS]:
         yield f"{given} {said} {heard}: {count} of {n_asked} clips"
     for part in findings.slices:
-        if part.differs and part.found.value < findings.overall:
-            yield f"clips with {part.column} {part.value} score {part.found.text}, all clips {findings.overall:.3f}"
-    off = findings.calibration_error
-    yield f"scores as probabilities are off by {off:.2f} on average (expected calibration error)"
+        if part.verdict == "worse":
+            score = part.metrics[findings.contents.scorecard.primary_metric].text
+            yield f"clips with {part.by} {part.name} score {score}, all others {part.without:.3f}"
+    if not findings.calibration:
+        off = findings.calibration_error.text
+        yield f"scores as probabilities are off by {off} on average (expected calibration error)"
     if findings.suspects:
-        n_clips = len({suspect.position for suspect in findings.suspects})
-        yield f"the labels of {n_clips} clips or more are doubtful; wrong ones count as errors here"
+        n_clips = len({suspect.clip_id for suspect in findings.suspects})
+        command = findings.review[1]
+        yield f"the labels of {n_clips} clips look wrong, and count as errors here; {command} asks about them"
 
 
 def _not_for(metadata: TaggerMetadata) -> Iterator[str]:

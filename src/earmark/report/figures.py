@@ -64,24 +64,20 @@ def confusion(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     return counts, np.repeat(counts.sum(axis=1, keepdims=True), n_classes, axis=1)
 
 
-def co_errors(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, thresholds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How often label j, absent, reached its threshold beside label i, and in how many clips i stood without j.
+def co_errors(targets: np.ndarray, tagged: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How often label j, absent, was a tag beside label i, and in how many clips i stood without j.
 
-    The diagonal holds how often label i itself, present, reached its threshold, and how many clips have it.
+    The diagonal holds how often label i itself, present, was a tag, and how many clips have it.
 
     Args:
         targets: (clips, classes), 0 or 1.
-        scores: (clips, classes) in [0, 1].
+        tagged: (clips, classes) bool, see `thresholds.tags_of`.
         weights: (clips, classes), 0 = unknown.
-        thresholds: (classes,) from which score on each label is asserted.
 
     Returns:
         Counts and clips, each (classes, classes).
     """
     present, absent = (targets > 0) & (weights > 0), (targets == 0) & (weights > 0)
-    tagged = scores >= thresholds
     counts, n_asked = (present.T.astype(int) @ where.astype(int) for where in (absent & tagged, absent))
     diagonal = np.diag_indices_from(counts)
     counts[diagonal], n_asked[diagonal] = (present & tagged).sum(axis=0), present.sum(axis=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class RunContents:
     lengths: (clips,) of each, in seconds.
     places: model → (its run, its name there).
     histories: model → fold → its epochs.
-    alarms: what was noticed while the report's model was trained: (fold, epoch from 1 or 0 = before, text).
+    alarms: what was noticed while the report's model was trained: (fold → first epoch from 1 or 0 = before, text).
     failures: rows of failures.csv. looks: a sentence on each look at a locked test split.
     config: settings as nested text, empty where there is no config.yaml; config_text the file itself.
     """
@@ -50,7 +50,7 @@ class RunContents:
     lengths: np.ndarray
     places: dict[str, tuple[Run, str]]
     histories: Histories
-    alarms: list[tuple[str, int, str]]
+    alarms: list[tuple[dict[str, int], str]]
     failures: list[dict[str, str]]
     looks: list[str]
     config: Mapping[str, Any]
@@ -115,7 +115,7 @@ def read_run(folder: Path) -> RunContents:
         lengths=tables[models[0]].ends - tables[models[0]].starts,
         places={model: (run, model) for model in models},
         histories=_histories(run, models),
-        alarms=list(_alarms(run, models[0])),
+        alarms=_alarms(run, models[0]),
         failures=_rows(run.failures),
         looks=looks_text(run),
         config=read_yaml(run.config) if run.config.exists() else {},
@@ -157,13 +157,16 @@ def _histories(run: Run, models: tuple[str, ...]) -> Histories:
     return found
 
 
-def _alarms(run: Run, model: str) -> Iterator[tuple[str, int, str]]:
-    """What was noticed in the folds of a model that was watched."""
+def _alarms(run: Run, model: str) -> list[tuple[dict[str, int], str]]:
+    """What was noticed in the folds of a model that was watched, each thing once, with the words of the first time."""
+    found: dict[tuple[str, str], tuple[dict[str, int], str]] = {}
     for path in sorted(run.folder.glob(f"fold_*/{glob.escape(model)}/{DIAGNOSTICS}")):
         for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # a kill may have cut off the last one
             row = json.loads(line)
             for alarm in row["alarms"]:
-                yield path.parent.parent.name.removeprefix("fold_"), row["epoch"] + 1, alarm["text"]
+                epochs, _ = found.setdefault((alarm["name"], alarm["where"]), ({}, alarm["text"]))
+                epochs.setdefault(path.parent.parent.name.removeprefix("fold_"), row["epoch"] + 1)
+    return list(found.values())
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

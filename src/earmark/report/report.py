@@ -16,7 +16,7 @@ from earmark.evaluation.metrics import TITLES
 from earmark.report.costs import use_costs
 from earmark.report.data_figures import class_bars, label_pairs, length_histogram
 from earmark.report.figures import Curves, axis, curves
-from earmark.report.findings import PER_CLASS, Findings, thresholds
+from earmark.report.findings import PER_CLASS, Findings, findings_of
 from earmark.report.held_out import HeldOut
 from earmark.report.mistakes import best, worst
 from earmark.report.reading import RunContents
@@ -28,6 +28,7 @@ from earmark.run import Run, write_text
 
 N_MISTAKES = 12
 N_HITS = 6
+N_SUSPECTS = 10
 N_ROLES = 4  # colours of models beside the report's own and the baseline
 
 
@@ -55,7 +56,7 @@ def write_report(
     """
     folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     contents = read_runs(folders)
-    findings = Findings(contents, thresholds(contents))
+    findings = findings_of(contents)
     mistakes, hits = _shown(findings, light, progress)
     roles = _roles(contents)
     text = environment().get_template("report.html").render(
@@ -73,7 +74,8 @@ def write_report(
         per_class_metric=PER_CLASS[contents.scorecard.multi_label],
         mistakes=mistakes,
         hits=hits,
-        shown={clip.position for clip in mistakes},
+        shown={contents.manifest.clip_ids[clip.position]: clip.position for clip in mistakes},
+        n_suspects=N_SUSPECTS,
         curves=_curves(contents),
         class_bars=class_bars(contents.manifest),
         label_pairs=label_pairs(contents.manifest),

@@ -4,95 +4,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from earmark.evaluation.bootstrap import Interval
+from earmark.evaluation.reliability import Reliability
 from earmark.report.figures import Axis, Curves, axis, line
 
-N_BINS = 10
 MAX_CURVES = 12
 MAX_POINTS = 80  # of a curve: more cannot be seen
+DASH = 0.02  # half of the line that stands for one point
+Measured = tuple[Reliability, Interval]  # the diagram, and the expected calibration error
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """How often what was scored so was right.
-
-    scores, rights, shares: of each bin that holds anything: mean score, share that was right, share of all answers.
-    error: expected calibration error, the mean distance of score and share, weighted by how many.
-    """
-
-    scores: np.ndarray
-    rights: np.ndarray
-    shares: np.ndarray
-    error: float
-
-
-def reliability(scores: np.ndarray, right: np.ndarray, n_bins: int = N_BINS) -> Reliability:
-    """Bins of equal width over the scores.
-
-    Args:
-        scores: (answers,) in [0, 1].
-        right: (answers,) whether each was.
-
-    Source: Guo et al. 2017, arXiv 1706.04599.
-
-    >>> reliability(np.array([0.9, 0.9]), np.array([True, False])).error
-    0.4
-    """
-    numbers = np.minimum((np.asarray(scores, dtype=np.float64) * n_bins).astype(int), n_bins - 1)
-    counts = np.bincount(numbers, minlength=n_bins)
-    some = counts > 0
-    sums = (np.bincount(numbers, values, n_bins)[some] for values in (scores, right))
-    means, rights = (values / counts[some] for values in sums)
-    error = float(np.abs(means - rights) @ counts[some] / max(1, counts.sum()))
-    return Reliability(means, rights, counts[some] / max(1, counts.sum()), round(error, 12))
-
-
-def read_calibration(path: Path) -> dict[str, Reliability]:
-    """Reliability of clip scores before calibration and, measured out of fold, after it; empty where it is not told."""
+def read_calibration(path: Path, model: str) -> dict[str, Measured]:
+    """What clip scores of a model are worth before calibration and, out of fold, after it; empty where nobody says."""
     if not path.exists():
         return {}
-    level = json.loads(path.read_text(encoding="utf-8"))["levels"]["clip"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if document["model"] != model:
+        return {}
+    level = document["levels"]["clip"]
     named = {"before": ("reliability_before", "ece_before"), "network": ("reliability", "ece")}
     return {
-        role: Reliability(
-            np.array(level[bins]["score"]),
-            np.array(level[bins]["observed"]),
-            np.array(level[bins]["weight"]),
-            level[error]["value"],
-        )
+        role: (Reliability.from_dict(level[bins]), Interval.from_dict(level[error]))
         for role, (bins, error) in named.items()
-        if level.get(error)
+        if level[error]
     }
 
 
-def answers(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray, multi_label: bool):
-    """The scores that claim something, and whether they were right, each (answers,).
-
-    Several labels: every label of every clip, as far as it is known. One label: the highest score of each clip.
-    """
-    known = weights > 0
-    if multi_label:
-        return scores[known], targets[known] > 0
-    best = np.where(known, scores, -np.inf).argmax(axis=1)
-    rows = np.arange(len(scores))
-    return scores[rows, best], targets[rows, best] > 0
-
-
-def reliability_figure(found: Mapping[str, Reliability], multi_label: bool) -> Curves:
+def reliability_figure(found: Mapping[str, Measured], multi_label: bool) -> Curves:
     """Reliability by model, beside the line of scores that are what they say."""
     square = axis([0.0, 1.0])
     lines = [("ideal", "scores that are what they say", line(square, square, [(0, 0), (1, 1)]))]
     dots: list[tuple[float, float, str]] = []
-    for role, each in found.items():
-        points = list(zip(each.scores.tolist(), each.rights.tolist(), strict=True))
-        lines.append((role, f"expected calibration error {each.error:.3f}", line(square, square, points)))
+    for role, (bins, error) in found.items():
+        points = list(zip(bins.score.tolist(), bins.observed.tolist(), strict=True))
+        shown = points
+        if len(points) == 1:  # which alone would be no line
+            [(score, right)] = points
+            shown = [(score - DASH, right), (score + DASH, right)]
+        lines.append((role, f"expected calibration error {error.text}", line(square, square, shown)))
         dots += [
             (square.at(score), square.at(right), f"score {score:.2f}: right in {right:.2f}, {share:.0%} of all")
-            for (score, right), share in zip(points, each.shares.tolist(), strict=True)
+            for (score, right), share in zip(points, bins.weight.tolist(), strict=True)
             if role == "network"
         ]
     title = "Share of clips that have the label" if multi_label else "Share of clips that were right"
