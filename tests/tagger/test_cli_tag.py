@@ -101,6 +101,8 @@ def test_no_failures_leave_no_list_of_them(run, tmp_path):
         ([VECTORS, "--format", "raven"], "--format raven: makes one file per recording. Give a folder"),
         ([VECTORS, "--format", "raven", "--out", TAGGER], "is a file, and raven makes one per recording"),
         ([VECTORS, "--out", VECTORS], "is a folder, and csv is one file"),
+        ([VECTORS, "--events", "--timeline"], "windows and events are not written together"),
+        ([VECTORS, "--min-seconds", "1"], "--min-seconds: tells how events are found. Add --events"),
     ],
 )
 def test_what_the_user_must_mend_is_refused_before_anything_is_heard(run, tmp_path, arguments, message):
@@ -129,6 +131,21 @@ def test_a_list_on_stdin_is_read(run):
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [Path(line["path"]).name for line in lines] == ["short.wav", "long.wav"]
     assert [len(line["tags"]) for line in lines] == [1, 1]
+
+
+def test_events_say_from_when_to_when_and_label_tracks_their_tagger_beside_them(run, tmp_path):
+    done = run(VECTORS, "--events", "--threshold", "0.4")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.decode().splitlines()))
+    assert {row["tagger"].split()[0] for row in rows} == {"cnn"}
+    longest = run(VECTORS, "--events", "--threshold", "0.4", "--min-seconds", "1.9").stdout.decode().splitlines()
+    assert 1 < len(longest) - 1 < len(rows)
+    assert run(VECTORS, "--events", "--format", "audacity", "--out", "tracks").returncode == 0
+    made = sorted(path.name for path in (tmp_path / "tracks").iterdir())
+    assert made == ["long.wav.txt", "short.wav.txt", "tagger.json"]
+    origin = json.loads((tmp_path / "tracks" / "tagger.json").read_text())
+    assert origin["tagger"] == rows[0]["tagger"]
+    assert origin["events"] == {"keep_share": 0.5, "min_seconds": 0, "join_seconds": 0}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows names that are not UTF-8")

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from earmark.cli.options import TaggerName, Threads
 
 if TYPE_CHECKING:
     from earmark.tagger.embed import EmbeddedClip
+    from earmark.tagger.events import EventRule
     from earmark.tagger.formats import Selection
     from earmark.tagger.tag_files import TaggedClip
     from earmark.tagger.tagger import Tagger
@@ -31,6 +33,24 @@ def tag(
         typer.Argument(help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False),
     ],
     timeline: Annotated[bool, typer.Option("--timeline", help="Tags of every window instead of every file.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="From when to when each label sounds, instead of windows.")
+    ] = False,
+    keep_share: Annotated[
+        float | None,
+        typer.Option(
+            help="An event goes on down to this share of its label's threshold. [default: 0.5]",
+            metavar="SHARE",
+            show_default=False,
+        ),
+    ] = None,
+    min_seconds: Annotated[
+        float | None, typer.Option(help="Leaves out events that are shorter.", metavar="SECONDS", show_default=False)
+    ] = None,
+    join_seconds: Annotated[
+        float | None,
+        typer.Option(help="Joins events of a label no further apart.", metavar="SECONDS", show_default=False),
+    ] = None,
     format: Annotated[str, typer.Option(help="csv, jsonl, audacity or raven.")] = "csv",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     top: Annotated[
@@ -47,7 +67,7 @@ def tag(
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Tag recordings: what can be heard in each file, or with --timeline when.
+    """Tag recordings: what can be heard in each file, with --timeline in each window, with --events from when to when.
 
     Files that cannot be read become rows of failures.csv (beside --out), and the exit code is 1.
 
@@ -61,6 +81,8 @@ def tag(
 
       earmark tag birds.tagger.onnx 'field/**/*.flac' --format jsonl --all-scores --out tags.jsonl
 
+      earmark tag birds.tagger.onnx field/ --events --min-seconds 1 --join-seconds 3 --out events.csv
+
       find . -name '*.wav' | earmark tag birds.tagger.onnx - --top 3
 
       earmark tag birds.tagger.onnx field/ --timeline --format raven --out tables/
@@ -70,11 +92,12 @@ def tag(
     from earmark.tagger.recordings import find_recordings
 
     format = "jsonl" if as_json else format
+    rule = _event_rule(events, timeline, keep_share, min_seconds, join_seconds)
+    selection = Selection(top, threshold, all_scores, rule)
     opened = load_tagger(tagger)
     recordings = find_recordings(names_of(paths))
     folder = _out_folder(out, format, recordings)
-    tagged = tag_files(opened, recordings, level="window" if timeline else "clip", threads=threads)
-    selection = Selection(top, threshold, all_scores)
+    tagged = tag_files(opened, recordings, level="window" if timeline or events else "clip", threads=threads)
     # Closed even after Ctrl-C: first the half-written file goes, then the threads.
     with (
         closing(tagged),
@@ -95,6 +118,27 @@ def names_of(paths: Iterable[str]) -> list[str]:
         else:
             names.append(path)
     return names
+
+
+def _event_rule(events: bool, timeline: bool, *wishes: float | None) -> EventRule | None:
+    """How windows become events; None if they do not.
+
+    Args:
+        wishes: for the fields of EventRule, None where it was left out.
+
+    Raises:
+        ConfigError: the options do not fit.
+    """
+    from earmark.errors import ConfigError
+    from earmark.tagger.events import EventRule
+
+    names = [field.name for field in fields(EventRule)]
+    given = {name: wish for name, wish in zip(names, wishes, strict=True) if wish is not None}
+    if events and timeline:
+        raise ConfigError("--timeline, --events: windows and events are not written together. Leave out one.")
+    if given and not events:
+        raise ConfigError(f"--{next(iter(given)).replace('_', '-')}: tells how events are found. Add --events.")
+    return EventRule(**given) if events else None
 
 
 def _out_folder(out: Path | None, format: str, recordings: list[Path]) -> Path | None:
@@ -131,8 +175,10 @@ def _write(
     recordings: list[Path],
 ) -> Iterator[TaggedClip]:
     """The clips as they are written, to wherever they belong."""
-    from earmark.tagger.formats import write_tags, write_tags_each
+    from earmark.tagger.formats import write_origin, write_tags, write_tags_each
 
+    if out is not None and format == "audacity" and selection.events is not None:
+        write_origin(folder / "tagger.json" if folder else Path(f"{out}.tagger.json"), tagger, selection.events)
     if folder is None:
         return write_tags(tagged, tagger, format, out, selection)
     root = Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in recordings]))
