@@ -221,9 +221,18 @@ def write_tags_each(
     """
     for tagged in tagged_clips:
         if tagged.predictions is not None:
-            name = os.path.relpath(os.path.abspath(tagged.clip.path), root) + SUFFIXES[format]
+            name = written_name(tagged.clip.path, format, root)
             list(write_tags([tagged], tagger, format, folder / name, selection))
         yield tagged
+
+
+def written_name(recording: Path, format: str, root: Path) -> str:
+    """The file that is written of one recording, as seen from the folder of all.
+
+    >>> written_name(Path("/field/north/dawn.wav"), "audacity", Path("/field"))
+    'north/dawn.wav.txt'
+    """
+    return os.path.relpath(os.path.abspath(recording), root) + SUFFIXES[format]
 
 
 @contextmanager
