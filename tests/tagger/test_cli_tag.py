@@ -30,6 +30,13 @@ try:
 except EarmarkError as error:
     sys.exit(f"refused {error}")
 """
+SLOW = CODE.replace(
+    "app = typer",
+    "import time, earmark.tagger.tagger as module\n"
+    "check = module.Tagger._check\n"
+    "module.Tagger._check = lambda *given: (time.sleep(0.1), check(*given))\n"
+    "app = typer",
+)
 
 
 @pytest.fixture
@@ -101,6 +108,10 @@ def test_no_failures_leave_no_list_of_them(run, tmp_path):
         ([VECTORS, "--format", "raven"], "--format raven: makes one file per recording. Give a folder"),
         ([VECTORS, "--format", "raven", "--out", TAGGER], "is a file, and raven makes one per recording"),
         ([VECTORS, "--out", VECTORS], "is a folder, and csv is one file"),
+        ([VECTORS, "--events", "--timeline"], "windows and events are not written together"),
+        ([VECTORS, "--skip-done"], "--skip-done: what is done is kept beside the output"),
+        ([VECTORS, "--out", TAGGER, "--skip-done"], "cnn.tagger.onnx is there, but not cnn.tagger.onnx.done.jsonl"),
+        ([VECTORS, "--min-seconds", "1"], "--min-seconds: tells how events are found. Add --events"),
     ],
 )
 def test_what_the_user_must_mend_is_refused_before_anything_is_heard(run, tmp_path, arguments, message):
@@ -131,6 +142,21 @@ def test_a_list_on_stdin_is_read(run):
     assert [len(line["tags"]) for line in lines] == [1, 1]
 
 
+def test_events_say_from_when_to_when_and_label_tracks_their_tagger_beside_them(run, tmp_path):
+    done = run(VECTORS, "--events", "--threshold", "0.4")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.decode().splitlines()))
+    assert {row["tagger"].split()[0] for row in rows} == {"cnn"}
+    longest = run(VECTORS, "--events", "--threshold", "0.4", "--min-seconds", "1.9").stdout.decode().splitlines()
+    assert 1 < len(longest) - 1 < len(rows)
+    assert run(VECTORS, "--events", "--format", "audacity", "--out", "tracks").returncode == 0
+    made = sorted(path.name for path in (tmp_path / "tracks").iterdir())
+    assert made == ["long.wav.txt", "short.wav.txt", "tagger.json"]
+    origin = json.loads((tmp_path / "tracks" / "tagger.json").read_text())
+    assert origin["tagger"] == rows[0]["tagger"]
+    assert origin["events"] == {"keep_share": 0.5, "min_seconds": 0, "join_seconds": 0}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows names that are not UTF-8")
 def test_names_that_are_not_utf8_come_through(run, tmp_path):
     name = b"caf\xe9\nbar.wav"
@@ -155,17 +181,33 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
     assert done.stderr.decode().strip() == "0"
 
 
+def test_killed_and_given_again_skip_done_ends_as_if_undisturbed(run, tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number:02}.wav").write_bytes((VECTORS / "long.wav").read_bytes())
+    words = [".", "--events", "--out", "out/events.csv", "--skip-done"]
+    ledger = tmp_path / "out" / "events.csv.done.jsonl"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", SLOW, str(TAGGER), *words, "--threads", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
+        began = time.monotonic()
+        while (not ledger.exists() or ledger.read_bytes().count(b"\n") < 4) and time.monotonic() - began < 60:
+            time.sleep(0.02)
+        process.kill()
+    assert not (tmp_path / "out" / "events.csv").exists()
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    n_done = int(re.search(r"(\d+) of 12 recordings are done already", done.stderr.decode())[1])
+    assert 3 <= n_done < 12
+    assert (tmp_path / "out" / "events.csv").read_bytes() == run(".", "--events").stdout
+    refused = run(*words, "--threshold", "0.3")
+    assert b"threshold was None, is 0.3" in refused.stderr
+    assert refused.returncode == 1
+
+
 def test_ctrl_c_ends_with_130_and_leaves_no_half_file(tmp_path):
     for number in range(200):
         (tmp_path / f"{number}.wav").write_bytes((VECTORS / "long.wav").read_bytes())
-    slow = CODE.replace(
-        "app = typer",
-        "import time, earmark.tagger.tagger as module\n"
-        "check = module.Tagger._check\n"
-        "module.Tagger._check = lambda *given: (time.sleep(0.1), check(*given))\n"
-        "app = typer",
-    )
-    command = [sys.executable, "-c", slow, str(TAGGER), ".", "--out", "tags.csv"]
+    command = [sys.executable, "-c", SLOW, str(TAGGER), ".", "--out", "tags.csv"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the four formats say."""
+"""What the formats say."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import pytest
 
 from earmark.errors import ConfigError
 from earmark.lookup import load
-from earmark.tagger import tag_files
+from earmark.tagger import EventRule, tag_files
 from earmark.tagger.formats import FORMATS, RAVEN_COLUMNS, Selection, write_tags, write_tags_each
 
 
@@ -102,6 +102,51 @@ def test_raven_is_a_selection_table_of_the_whole_band(tagged):
     assert tuple(header) == RAVEN_COLUMNS
     assert rows[1][:8] == ["2", "Spectrogram 1", "1", "0.5", "1", "0", "4000", "low bass"]
     assert {len(row) for row in rows} == {len(header)}
+
+
+def test_events_are_rows_with_their_mean_score_and_their_tagger(tagged):
+    tagger, clips = tagged
+    chosen = Selection(events=EventRule())
+    header, *rows = csv.reader(io.StringIO(text("csv", tagger, clips, chosen)))
+    assert header == ["path", "start", "end", "label", "score", "mean_score", "tagger"]
+    assert [(Path(row[0]).name, *row[1:4]) for row in rows] == [
+        ("low.wav", "0", "1", "low\tbass"),
+        ("high.wav", "0", "0.5", "high"),
+    ]
+    assert all(0.9 < float(row[5]) <= float(row[4]) <= 1 and row[6] == tagger.identity for row in rows)
+    lines = [json.loads(line) for line in text("jsonl", tagger, clips, chosen).splitlines()]
+    assert [(line["start"], line["end"]) for line in lines] == [(0, 1), (0, None), (0, 0.5)]
+    assert [set(tag) for line in lines for tag in line["tags"]] == [{"label", "score", "mean_score"}] * 2
+    assert {line["tagger"] for line in lines} == {tagger.identity}
+    assert text("audacity", tagger, clips[:1], chosen) == "0\t1\tlow bass\n"
+    header, row = [line.split("\t") for line in text("raven", tagger, clips[:1], chosen).splitlines()]
+    assert header == [*RAVEN_COLUMNS, "Mean Score", "Tagger"]
+    assert row[3:8] == ["0", "1", "0", "4000", "low bass"]
+    assert row[10] == tagger.identity
+
+
+def test_a_recording_without_events_is_unknown_in_json_lines_and_absent_elsewhere(tagged):
+    tagger, clips = tagged
+    nothing = Selection(threshold=1.1, events=EventRule())
+    line = json.loads(text("jsonl", tagger, clips[:1], nothing))
+    assert (line["start"], line["end"], line["tags"], line["unknown"]) == (0, 1, [], True)
+    assert len(text("csv", tagger, clips, nothing).splitlines()) == 1
+    assert text("audacity", tagger, clips, nothing) == ""
+
+
+def test_the_windows_of_a_long_recording_are_written_in_order(make_tagger, make_tone, monkeypatch):
+    tagger = make_tagger(window_seconds=0.25, hop_seconds=0.125)
+    clips = list(tag_files(tagger, [make_tone("long.wav", (500, 1.0), (3000, 1.0))], level="window"))
+    at_once = text("jsonl", tagger, clips, Selection(all_scores=True))
+    monkeypatch.setattr("earmark.tagger.formats.ROWS_AT_ONCE", 4)
+    assert text("jsonl", tagger, clips, Selection(all_scores=True)) == at_once
+    assert len(at_once.splitlines()) == 15
+
+
+@pytest.mark.parametrize("fields", [{"top": 3}, {"all_scores": True}])
+def test_events_have_neither_best_labels_nor_all_scores(fields):
+    with pytest.raises(ConfigError, match="all scores are of windows, an event has one label"):
+        Selection(events=EventRule(), **fields)
 
 
 def test_selection_decides_what_is_written(tagged):

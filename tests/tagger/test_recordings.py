@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from earmark.errors import AudioError
-from earmark.tagger.recordings import find_recordings
+from earmark.tagger.recordings import find_recordings, root_of
 
 NASTY = Path(__file__).parents[3] / "shared" / "data" / "nasty.tar.gz"
 
@@ -122,3 +122,18 @@ def test_the_nasty_collection_is_listed_whole(tmp_path):
     assert {
         os.fsencode(path) for path in found if path.suffix.lower() == ".wav" and not path.is_symlink()
     } == visible
+
+
+def test_the_root_of_what_is_named_does_not_depend_on_what_is_there(tmp_path, monkeypatch):
+    (tmp_path / "field" / "north").mkdir(parents=True)
+    (tmp_path / "field" / "north" / "a.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    for names, root in (
+        (["field"], "field"),
+        (["field/**/*.wav"], "field"),
+        (["field/n*/a.wav", "field/north/a.wav"], "field"),
+        (["field/north/a.wav"], "field/north"),
+        (["*.wav"], "."),
+        (["absent/x.wav"], "absent"),
+    ):
+        assert root_of(names) == tmp_path / root

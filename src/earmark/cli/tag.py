@@ -6,9 +6,10 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -16,7 +17,9 @@ from earmark.cli.options import TaggerName, Threads
 
 if TYPE_CHECKING:
     from earmark.tagger.embed import EmbeddedClip
+    from earmark.tagger.events import EventRule
     from earmark.tagger.formats import Selection
+    from earmark.tagger.ledger import Ledger
     from earmark.tagger.tag_files import TaggedClip
     from earmark.tagger.tagger import Tagger
 
@@ -31,6 +34,24 @@ def tag(
         typer.Argument(help="Files, folders, quoted patterns; - reads a list from stdin.", show_default=False),
     ],
     timeline: Annotated[bool, typer.Option("--timeline", help="Tags of every window instead of every file.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="From when to when each label sounds, instead of windows.")
+    ] = False,
+    keep_share: Annotated[
+        float | None,
+        typer.Option(
+            help="An event goes on down to this share of its label's threshold. [default: 0.5]",
+            metavar="SHARE",
+            show_default=False,
+        ),
+    ] = None,
+    min_seconds: Annotated[
+        float | None, typer.Option(help="Leaves out events that are shorter.", metavar="SECONDS", show_default=False)
+    ] = None,
+    join_seconds: Annotated[
+        float | None,
+        typer.Option(help="Joins events of a label no further apart.", metavar="SECONDS", show_default=False),
+    ] = None,
     format: Annotated[str, typer.Option(help="csv, jsonl, audacity or raven.")] = "csv",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     top: Annotated[
@@ -45,9 +66,12 @@ def tag(
         Path | None,
         typer.Option(help="File, or folder for a file per recording, instead of stdout.", show_default=False),
     ] = None,
+    skip_done: Annotated[
+        bool, typer.Option("--skip-done", help="Only what is new or changed since the last run, into the same --out.")
+    ] = False,
     threads: Threads = None,
 ) -> None:
-    """Tag recordings: what can be heard in each file, or with --timeline when.
+    """Tag recordings: what can be heard in each file, with --timeline in each window, with --events from when to when.
 
     Files that cannot be read become rows of failures.csv (beside --out), and the exit code is 1.
 
@@ -61,6 +85,10 @@ def tag(
 
       earmark tag birds.tagger.onnx 'field/**/*.flac' --format jsonl --all-scores --out tags.jsonl
 
+      earmark tag birds.tagger.onnx field/ --events --min-seconds 1 --join-seconds 3 --out events.csv
+
+      earmark tag birds.tagger.onnx field/ --events --out events.csv --skip-done
+
       find . -name '*.wav' | earmark tag birds.tagger.onnx - --top 3
 
       earmark tag birds.tagger.onnx field/ --timeline --format raven --out tables/
@@ -70,18 +98,20 @@ def tag(
     from earmark.tagger.recordings import find_recordings
 
     format = "jsonl" if as_json else format
+    rule = _event_rule(events, timeline, keep_share, min_seconds, join_seconds)
+    selection = Selection(top, threshold, all_scores, rule)
     opened = load_tagger(tagger)
-    recordings = find_recordings(names_of(paths))
-    folder = _out_folder(out, format, recordings)
-    tagged = tag_files(opened, recordings, level="window" if timeline else "clip", threads=threads)
-    selection = Selection(top, threshold, all_scores)
-    # Closed even after Ctrl-C: first the half-written file goes, then the threads.
-    with (
-        closing(tagged),
-        closing(_write(tagged, opened, format, out, folder, selection, recordings)) as written,
-    ):
-        failures, warnings = follow(written, len(recordings), "tagging", visible=out is not None)
-    tell(failures, warnings, len(recordings), (folder or (out.parent if out else Path())) / "failures.csv")
+    names = names_of(paths)
+    recordings = find_recordings(names)
+    target = _target(out, format, names, len(recordings), skip_done)
+    level = "window" if timeline or events else "clip"
+    with _kept_ledger(target, opened, selection, level) if skip_done else nullcontext() as ledger:
+        pending = _pending(ledger, recordings) if ledger else recordings
+        tagged = tag_files(opened, pending, level=level, threads=threads)
+        # Closed even after Ctrl-C: first the half-written file goes, then the threads.
+        with closing(tagged), closing(_write(tagged, opened, target, selection, ledger)) as written:
+            failures, warnings = follow(written, len(pending), "tagging", visible=out is not None)
+    tell(failures, warnings, len(pending), target.beside / "failures.csv")
     if failures:
         raise typer.Exit(1)
 
@@ -97,8 +127,46 @@ def names_of(paths: Iterable[str]) -> list[str]:
     return names
 
 
-def _out_folder(out: Path | None, format: str, recordings: list[Path]) -> Path | None:
-    """The folder for a file per recording; None if all goes into one file.
+def _event_rule(events: bool, timeline: bool, *wishes: float | None) -> EventRule | None:
+    """How windows become events; None if they do not.
+
+    Args:
+        wishes: for the fields of EventRule, None where it was left out.
+
+    Raises:
+        ConfigError: the options do not fit.
+    """
+    from earmark.errors import ConfigError
+    from earmark.tagger.events import EventRule
+
+    names = [field.name for field in fields(EventRule)]
+    given = {name: wish for name, wish in zip(names, wishes, strict=True) if wish is not None}
+    if events and timeline:
+        raise ConfigError("--timeline, --events: windows and events are not written together. Leave out one.")
+    if given and not events:
+        raise ConfigError(f"--{next(iter(given)).replace('_', '-')}: tells how events are found. Add --events.")
+    return EventRule(**given) if events else None
+
+
+class Target(NamedTuple):
+    """Where tags go.
+
+    out: one file for all; None = stdout, or `folder`, for a file per recording, which lie there as those in `root`.
+    """
+
+    format: str
+    out: Path | None
+    folder: Path | None
+    root: Path
+
+    @property
+    def beside(self) -> Path:
+        """The folder for what else is written."""
+        return self.folder or (self.out.parent if self.out else Path())
+
+
+def _target(out: Path | None, format: str, names: list[str], n_recordings: int, skip_done: bool) -> Target:
+    """Where the tags of what was named go.
 
     Raises:
         ConfigError: the format and --out do not fit, or the format is unknown.
@@ -106,37 +174,71 @@ def _out_folder(out: Path | None, format: str, recordings: list[Path]) -> Path |
     from earmark.errors import ConfigError
     from earmark.lookup import lookup
     from earmark.tagger.formats import FORMATS, SUFFIXES
+    from earmark.tagger.recordings import root_of
 
     lookup(FORMATS, format, "format")
+    root = root_of(names)
+    if skip_done and out is None:
+        raise ConfigError("--skip-done: what is done is kept beside the output. Add --out.")
     if format not in SUFFIXES:
         if out and out.is_dir():
             raise ConfigError(f"--out {out}: is a folder, and {format} is one file. Give the name of a file.")
-        return None
-    if out and (out.is_dir() or len(recordings) > 1):
+        return Target(format, out, None, root)
+    if out and (out.is_dir() or n_recordings > 1 or skip_done):
         if out.exists() and not out.is_dir():
             raise ConfigError(f"--out {out}: is a file, and {format} makes one per recording. Give a folder.")
-        return out
-    if len(recordings) > 1:
+        return Target(format, None, out, root)
+    if n_recordings > 1:
         raise ConfigError(f"--format {format}: makes one file per recording. Give a folder for them with --out.")
-    return None
+    return Target(format, out, None, root)
+
+
+def _kept_ledger(target: Target, tagger: Tagger, selection: Selection, level: str) -> AbstractContextManager[Ledger]:
+    """The ledger beside the output, closed at the end.
+
+    Raises:
+        RunError: it is of another tagger or other settings, or not there though the output is.
+    """
+    from earmark.errors import RunError
+    from earmark.tagger.ledger import LEDGER_NAME, LEDGER_SUFFIX, Ledger
+
+    origin = {"tagger": tagger.identity, "format": target.format, "level": level, **asdict(selection)}
+    if target.folder is not None:
+        return closing(Ledger(target.folder / LEDGER_NAME, origin | {"root": str(target.root)}))
+    path = Path(f"{target.out}{LEDGER_SUFFIX}")
+    if target.out.exists() and not path.exists():
+        raise RunError(
+            f"--skip-done: {target.out} is there, but not {path.name}, which tells what is done. "
+            "Name another --out, or delete it."
+        )
+    return closing(Ledger(path, origin))
+
+
+def _pending(ledger: Ledger, recordings: list[Path]) -> list[Path]:
+    """The recordings that are not done; how many are, is said."""
+    pending = ledger.pending(recordings)
+    if n_done := len(recordings) - len(pending):
+        print(f"{n_done} of {len(recordings)} recordings are done already ({ledger.path}).", file=sys.stderr)
+    return pending
 
 
 def _write(
-    tagged: Iterator[TaggedClip],
-    tagger: Tagger,
-    format: str,
-    out: Path | None,
-    folder: Path | None,
-    selection: Selection,
-    recordings: list[Path],
+    tagged: Iterator[TaggedClip], tagger: Tagger, target: Target, selection: Selection, ledger: Ledger | None
 ) -> Iterator[TaggedClip]:
     """The clips as they are written, to wherever they belong."""
-    from earmark.tagger.formats import write_tags, write_tags_each
+    from earmark.tagger.formats import write_origin, write_tags, write_tags_each
+    from earmark.tagger.ledger import write_tags_each_on, write_tags_on
 
-    if folder is None:
+    format, out, folder, root = target
+    if format == "audacity" and selection.events is not None and (out or folder):
+        write_origin(folder / "tagger.json" if folder else Path(f"{out}.tagger.json"), tagger, selection.events)
+    if folder is None and ledger is None:
         return write_tags(tagged, tagger, format, out, selection)
-    root = Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in recordings]))
-    return write_tags_each(tagged, tagger, format, folder, selection, root)
+    if folder is None:
+        return write_tags_on(tagged, tagger, format, out, selection, ledger)
+    if ledger is None:
+        return write_tags_each(tagged, tagger, format, folder, selection, root)
+    return write_tags_each_on(tagged, tagger, format, folder, selection, root, ledger)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ docs/tagger-file.md specifies the file and everything that happens around its gr
 """
 
 from earmark.tagger.embed import EmbeddedClip, Embeddings, collect, embed_files
+from earmark.tagger.events import Event, EventRule
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import TaggedClip, score_files, tag_files
 from earmark.tagger.tagger import Clip, Tag, Tagger, load_tagger
@@ -12,6 +13,8 @@ __all__ = [
     "Clip",
     "EmbeddedClip",
     "Embeddings",
+    "Event",
+    "EventRule",
     "Tag",
     "TaggedClip",
     "Tagger",

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from earmark import predictions
-from earmark.audio.cache import Cache, content_hash
+from earmark.audio.cache import Cache
 from earmark.errors import AudioError, TaggerFileError
 from earmark.tagger.tag_files import hear_files, sound_warnings
 from earmark.tagger.tagger import Clip, Tagger
-
-DIGITS_OF_TAGGER = 16  # of its content hash, in the names of cache entries
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,7 @@ def embed_files(
         TaggerFileError: the tagger was not opened from a file, or its graph fails.
         ConfigError: the cache cannot be written to.
     """
-    if tagger.path is None:
-        raise TaggerFileError("tagger: was not opened from a file that its embeddings are known by. Use load_tagger.")
-    digest = content_hash(tagger.path)[:DIGITS_OF_TAGGER]
-    return hear_files(partial(_embed, tagger, digest, cache or Cache(), level), clips, threads)
+    return hear_files(partial(_embed, tagger, tagger.digest, cache or Cache(), level), clips, threads)
 
 
 def collect(embedded: Iterable[EmbeddedClip]) -> Embeddings:
@@ -114,8 +109,7 @@ def _embed(tagger: Tagger, digest: str, cache: Cache, level: str, clip: Clip, st
     if level == "clip":
         starts, ends, vectors = starts[:1], ends.max(keepdims=True), vectors.mean(axis=0, keepdims=True)
     of_it = np.zeros(len(starts), dtype=np.int64)
-    made_by = f"{tagger.metadata.name} {digest}"
-    return EmbeddedClip(clip, Embeddings((clip,), of_it, starts, ends, vectors, made_by), None, warnings)
+    return EmbeddedClip(clip, Embeddings((clip,), of_it, starts, ends, vectors, tagger.identity), None, warnings)
 
 
 def _hear(tagger: Tagger, clip: Clip, stop: Callable[[], bool]) -> np.ndarray:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
+import numpy as np
+
+from earmark.errors import ConfigError
 from earmark.lookup import lookup
 from earmark.predictions import seconds_text
-from earmark.run import to_json, write_atomically
+from earmark.run import to_json, write_atomically, write_json
+from earmark.tagger.events import Event, EventRule
 from earmark.tagger.tag_files import TaggedClip
 from earmark.tagger.tagger import Tag, Tagger
 
@@ -39,22 +43,50 @@ RAVEN_COLUMNS = (
     "Label",
     "Score",
 )
+# What stands beside an event's label and score, and in Raven's words.
+EVENT_COLUMNS = ("mean_score", "tagger")
+RAVEN_EVENT_COLUMNS = ("Mean Score", "Tagger")
+ROWS_AT_ONCE = 1024  # whose tags are in memory together: the rows of a day are many
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which tags are written: see `Tagger.tags` for top and threshold. all_scores: of every label, too."""
+    """Which tags are written: see `Tagger.tags` for top and threshold. all_scores: of every label, too.
+
+    events: how windows become events, which are written in their place; None = they do not.
+    """
 
     top: int | None = None
     threshold: float | None = None
     all_scores: bool = False
+    events: EventRule | None = None
+
+    def __post_init__(self):
+        if self.events is not None and (self.top is not None or self.all_scores):
+            raise ConfigError(
+                "--events: the best labels and all scores are of windows, an event has one label. "
+                "Leave out --top and --all-scores, or take --timeline."
+            )
+
+
+class Row(NamedTuple):
+    """What is written of a clip, a window or an event.
+
+    start, end: seconds. tags: what is asserted of it. scores: (classes,) of every label; None of an event.
+    """
+
+    start: float
+    end: float
+    tags: Sequence[Tag | Event]
+    scores: np.ndarray | None
 
 
 class JsonlWriter:
     """One object a row: {"path", "start", "end", "tags": [{"label", "score"}], "error"}, times in seconds.
 
     Also "unknown": true where nothing reaches its threshold, "scores" (of every label) with all_scores, and "warnings"
-    where there are some. A clip that failed is one row with the reason in "error".
+    where there are some. A clip that failed is one row with the reason in "error". An event is a row whose one tag has
+    "mean_score", too, and "tagger" beside it; a clip without events one that is unknown.
     """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
@@ -63,33 +95,34 @@ class JsonlWriter:
     def write(self, tagged: TaggedClip) -> None:
         """Append the rows of one clip."""
         path = str(tagged.clip.path)
-        extra = {"warnings": tagged.warnings} if tagged.warnings else {}
+        extra = {"tagger": self.tagger.identity} if self.selection.events else {}
+        extra |= {"warnings": tagged.warnings} if tagged.warnings else {}
         if tagged.predictions is None:
             region = {"start": tagged.clip.start, "end": tagged.clip.end}
             self._line({"path": path, **region, "tags": [], "error": tagged.error, **extra})
             return
-        scores = tagged.predictions
-        for row, tags in enumerate(_tags(self.tagger, self.selection, tagged)):
-            line = {
-                "path": path,
-                "start": _microseconds(scores.starts[row]),
-                "end": _microseconds(scores.ends[row]),
-            }
-            line["tags"] = [{"label": tag.label, "score": _short(tag.score)} for tag in tags]
-            if not tags:
-                line[UNKNOWN] = True
-            if self.selection.all_scores:
-                line["scores"] = dict(
-                    zip(scores.labels, map(_short, scores.scores[row].tolist()), strict=True)
-                )
-            self._line(line | {"error": None} | extra)
+        for row in _rows(self.tagger, self.selection, tagged):
+            self._row(path, row, extra)
+
+    def _row(self, path: str, row: Row, extra: dict) -> None:
+        line = {"path": path, "start": _microseconds(row.start), "end": _microseconds(row.end)}
+        line["tags"] = [
+            {"label": tag.label, "score": _short(tag.score)}
+            | ({"mean_score": _short(tag.mean_score)} if isinstance(tag, Event) else {})
+            for tag in row.tags
+        ]
+        if not row.tags:
+            line[UNKNOWN] = True
+        if self.selection.all_scores:
+            line["scores"] = dict(zip(self.tagger.labels, map(_short, row.scores.tolist()), strict=True))
+        self._line(line | {"error": None} | extra)
 
     def _line(self, document: dict) -> None:
         self.file.write(to_json(document) + "\n")
 
 
 class CsvWriter:
-    """A row per tag: path, start, end, label, score.
+    """A row per tag: path, start, end, label, score; of an event also mean_score and tagger.
 
     A clip without a tag is a row with the label "unknown" and no score; a window without one has no row. With
     all_scores a row per clip (or window) and a column per label instead. Clips that failed have no row.
@@ -99,24 +132,20 @@ class CsvWriter:
         self.tagger, self.selection = tagger, selection
         self.writer = csv.writer(file, lineterminator="\n")
         columns = tagger.labels if selection.all_scores else ("label", "score")
-        self.writer.writerow(["path", "start", "end", *columns])
+        self.writer.writerow(["path", "start", "end", *columns, *(EVENT_COLUMNS if selection.events else ())])
 
     def write(self, tagged: TaggedClip) -> None:
         """Append the rows of one clip."""
-        if tagged.predictions is None:
-            return
-        scores, path = tagged.predictions, str(tagged.clip.path)
-        if self.selection.all_scores:
-            for start, end, row in zip(scores.starts, scores.ends, scores.scores.tolist(), strict=True):
-                self.writer.writerow([path, seconds_text(start), seconds_text(end), *map(_short, row)])
-            return
-        for row, tags in enumerate(_tags(self.tagger, self.selection, tagged)):
-            times = seconds_text(scores.starts[row]), seconds_text(scores.ends[row])
-            named = [(tag.label, _short(tag.score)) for tag in tags]
-            if not named and scores.level == "clip":
-                named = [(UNKNOWN, "")]
-            for label, score in named:
-                self.writer.writerow([path, *times, label, score])
+        path = str(tagged.clip.path)
+        for row in _rows(self.tagger, self.selection, tagged):
+            place = path, seconds_text(row.start), seconds_text(row.end)
+            if self.selection.all_scores:
+                self.writer.writerow([*place, *map(_short, row.scores.tolist())])
+                continue
+            for tag in row.tags:
+                self.writer.writerow([*place, tag.label, _short(tag.score), *_beside(self.tagger, tag)])
+            if not row.tags and tagged.predictions.level == "clip":
+                self.writer.writerow([*place, UNKNOWN, ""])
 
 
 class AudacityWriter:
@@ -127,25 +156,29 @@ class AudacityWriter:
 
     def write(self, tagged: TaggedClip) -> None:
         """Append the tags of one clip."""
-        for tags in _tags(self.tagger, self.selection, tagged):
-            for tag in tags:
+        for row in _rows(self.tagger, self.selection, tagged):
+            for tag in row.tags:
                 cells = seconds_text(tag.start), seconds_text(tag.end), _cell(tag.label)
                 self.file.write("\t".join(cells) + "\n")
 
 
 class RavenWriter:
-    """A selection table of one recording: RAVEN_COLUMNS, separated by tabs; the tagger's whole band."""
+    """A selection table of one recording: RAVEN_COLUMNS, separated by tabs; the tagger's whole band.
+
+    Of events also RAVEN_EVENT_COLUMNS.
+    """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
         self.file, self.tagger, self.selection = file, tagger, selection
         self.n_written = 0
-        self.file.write("\t".join(RAVEN_COLUMNS) + "\n")
+        columns = RAVEN_COLUMNS + (RAVEN_EVENT_COLUMNS if selection.events else ())
+        self.file.write("\t".join(columns) + "\n")
 
     def write(self, tagged: TaggedClip) -> None:
         """Append the tags of one clip."""
         highest = seconds_text(self.tagger.sample_rate / 2)
-        for tags in _tags(self.tagger, self.selection, tagged):
-            for tag in tags:
+        for row in _rows(self.tagger, self.selection, tagged):
+            for tag in row.tags:
                 self.n_written += 1
                 where = [
                     str(self.n_written),
@@ -155,7 +188,7 @@ class RavenWriter:
                     seconds_text(tag.end),
                 ]
                 cells = [*where, "0", highest, _cell(tag.label), str(_short(tag.score))]
-                self.file.write("\t".join(cells) + "\n")
+                self.file.write("\t".join([*cells, *map(_cell, map(str, _beside(self.tagger, tag)))]) + "\n")
 
 
 def write_tags(
@@ -188,9 +221,18 @@ def write_tags_each(
     """
     for tagged in tagged_clips:
         if tagged.predictions is not None:
-            name = os.path.relpath(os.path.abspath(tagged.clip.path), root) + SUFFIXES[format]
+            name = written_name(tagged.clip.path, format, root)
             list(write_tags([tagged], tagger, format, folder / name, selection))
         yield tagged
+
+
+def written_name(recording: Path, format: str, root: Path) -> str:
+    """The file that is written of one recording, as seen from the folder of all.
+
+    >>> written_name(Path("/field/north/dawn.wav"), "audacity", Path("/field"))
+    'north/dawn.wav.txt'
+    """
+    return os.path.relpath(os.path.abspath(recording), root) + SUFFIXES[format]
 
 
 @contextmanager
@@ -208,11 +250,31 @@ def open_text(out: Path | None, format: str) -> Iterator[TextIO]:
         yield file
 
 
-def _tags(tagger: Tagger, selection: Selection, tagged: TaggedClip) -> list[list[Tag]]:
-    """The tags of each row of a clip; none of a clip that failed."""
-    if tagged.predictions is None:
-        return []
-    return tagger.tags(tagged.predictions, top=selection.top, threshold=selection.threshold)
+def write_origin(path: Path, tagger: Tagger, rule: EventRule) -> None:
+    """Write beside label tracks, which have no room for it, which tagger and rule they are of."""
+    write_json(path, {"tagger": tagger.identity, "events": asdict(rule)})
+
+
+def _rows(tagger: Tagger, selection: Selection, tagged: TaggedClip) -> Iterator[Row]:
+    """What is to be written of a clip; nothing of one that failed, all of it where there are no events in it."""
+    scores = tagged.predictions
+    if scores is None:
+        return
+    if selection.events is not None:
+        events = tagger.events(scores, selection.events, threshold=selection.threshold)
+        yield from (Row(event.start, event.end, (event,), None) for event in events)
+        if not events:
+            yield Row(float(scores.starts.min()), float(scores.ends.max()), (), None)
+        return
+    for first in range(0, len(scores), ROWS_AT_ONCE):
+        some = scores.rows(slice(first, first + ROWS_AT_ONCE))
+        tags = tagger.tags(some, top=selection.top, threshold=selection.threshold)
+        yield from map(Row, some.starts.tolist(), some.ends.tolist(), tags, some.scores)
+
+
+def _beside(tagger: Tagger, tag: Tag | Event) -> tuple[float, str] | tuple[()]:
+    """What EVENT_COLUMNS say of an event; nothing of another tag."""
+    return (_short(tag.mean_score), tagger.identity) if isinstance(tag, Event) else ()
 
 
 def _cell(text: str) -> str:

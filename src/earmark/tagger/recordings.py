@@ -41,6 +41,27 @@ def find_recordings(names: Sequence[str]) -> list[Path]:
     raise AudioError(f"{where}: there are no sound files ({' '.join(SUFFIXES)}). Check the path.")
 
 
+def root_of(names: Sequence[str]) -> Path:
+    """The folder that holds all that was named, whatever is in it by now: absolute.
+
+    >>> root_of(["/field/north", "/field/**/*.wav"]).as_posix()
+    '/field'
+    """
+    return Path(os.path.commonpath([os.path.abspath(_named_folder(name)) for name in names]))
+
+
+def _named_folder(name: str) -> Path:
+    """The folder that is named, or that a pattern or a file lies in."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if not os.path.lexists(path):
+        for number, part in enumerate(path.parts):
+            if any(sign in part for sign in WILDCARDS):
+                return Path(*path.parts[:number])
+    return path.parent
+
+
 def _in_folder(folder: Path) -> Iterator[Path]:
     """The sound files at or below a folder, sorted folder by folder."""
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 
 from earmark import audio, predictions
+from earmark.audio.cache import content_hash
 from earmark.errors import EarmarkError, TaggerFileError
 from earmark.lookup import load, lookup
 from earmark.predictions import Predictions
 from earmark.tagger.backend import BACKENDS, Backend
+from earmark.tagger.events import Event, EventRule, find_events
 from earmark.tagger.home import FOLDER_MANIFEST, find_tagger
 from earmark.tagger.metadata import TaggerMetadata, calibrate
 from earmark.tagger.tta import view_windows
@@ -23,6 +25,7 @@ from earmark.windows import Window
 FOLDER = "earmark.tagger.tagger_folder:read_folder"  # which is made of what stands here
 # (path, sample rate, start, end) → blocks of float32 (samples,), as `audio.blocks`
 Read = Callable[[Path, int, float, float | None], Iterator[np.ndarray]]
+DIGITS_OF_TAGGER = 16  # of its content hash, where it is named
 WINDOWS_PER_CALL = 4  # few windows stay in the processor's cache: faster than large batches
 
 
@@ -116,14 +119,7 @@ class Tagger:
         """
         if top is not None and top < 1:
             raise EarmarkError(f"tags: top is {top}. Give 1 or more.")
-        if threshold is not None:
-            limits = np.full(len(self.labels), threshold)
-        elif top is not None:
-            limits = np.zeros(len(self.labels))
-        else:
-            # Compared in float32, as the scores are: a threshold of 0.35 is reached by a score of 0.35.
-            limits = np.array([np.inf if limit is None else limit for limit in self.metadata.thresholds[scores.level]])
-        limits = limits.astype(np.float32)
+        limits = self._limits(scores.level, 0.0 if top is not None and threshold is None else threshold)
         count = top or (len(self.labels) if self.metadata.multi_label else 1)
         found = []
         for row, start, end in zip(scores.scores, scores.starts.tolist(), scores.ends.tolist(), strict=True):
@@ -132,6 +128,18 @@ class Tagger:
                 [Tag(self.labels[i], float(row[i]), start, end) for i in best if row[i] >= limits[i]]
             )
         return found
+
+    def events(
+        self, scores: Predictions, rule: EventRule | None = None, *, threshold: float | None = None
+    ) -> list[Event]:
+        """From when to when each label sounds in one recording, by start (`events.find_events`).
+
+        Args:
+            scores: of its windows, from `score`.
+            threshold: instead of the tagger's own, for every label.
+        """
+        limits = self._limits(scores.level, threshold)
+        return find_events(scores, limits, rule or EventRule(), self.metadata.multi_label)
 
     def tag(
         self, clip: Clip | Path | str, top: int | None = None, threshold: float | None = None
@@ -155,6 +163,26 @@ class Tagger:
         changed = replace(self.metadata, views=views, view_seconds=tuple(view_seconds), pool=pool or self.metadata.pool)
         _require_agreement(self.backend, changed, self.path)
         return Tagger(self.backend, changed, self.path, read=self.read)
+
+    @cached_property
+    def digest(self) -> str:
+        """The beginning of the content hash of its file."""
+        if self.path is None:
+            raise TaggerFileError("tagger: was not opened from a file that its results are known by. Use load_tagger.")
+        return content_hash(self.path)[:DIGITS_OF_TAGGER]
+
+    @property
+    def identity(self) -> str:
+        """Its name and digest: what stands beside what it made."""
+        return f"{self.metadata.name} {self.digest}"
+
+    def _limits(self, level: str, threshold: float | None) -> np.ndarray:
+        """The threshold of each label, float32 (classes,), inf = never; the tagger's own unless one is given.
+
+        In float32, as the scores are: a threshold of 0.35 is reached by a score of 0.35.
+        """
+        own = [np.inf if limit is None else limit for limit in self.metadata.thresholds[level]]
+        return np.array(own if threshold is None else [threshold] * len(own), dtype=np.float32)
 
     def _hear(self, clip: Clip, stop: Callable[[], bool]) -> tuple[Predictions, np.ndarray]:
         """Scores and embedding of every window until `stop`."""
