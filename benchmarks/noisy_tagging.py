@@ -48,7 +48,7 @@ N_RESAMPLES = 2000
 PARTS = {
     "parts": "What is trained on what",
     "losses": "Loss of the stage on noisy clips (binary cross-entropy)",
-    "augmentation": "Augmentation of both stages (the default)",
+    "augmentation": "Augmentation of the stage on curated clips (the default)",
     "views": "How the network hears a test clip (sliding windows, mean)",
     "ensembles": "Several networks as one (the best of them by its out-of-fold scores)",
 }
