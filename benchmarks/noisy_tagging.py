@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,11 +106,15 @@ def seed_spread(values: Mapping[str, Sequence[Values]]) -> float:
     return float(np.sqrt(squares / freedom)) if freedom else float("nan")
 
 
-def smallest_effect(bench: Bench, two: Sequence[Values]) -> dict[str, float]:
-    """What a difference must be to show four times in five, from two seeds of the reference."""
+def smallest_effect(two: Sequence[Values], spread: float) -> dict[str, float]:
+    """What a difference must be to show four times in five, from two seeds of the reference: between two networks, and
+    between trainings of one or of three seeds each."""
     (first, firsts), (second, seconds) = two[:2]
     error = float((firsts - seconds).std())
-    return {"between_seeds": first - second, "standard_error": error, "detectable": DETECTABLE_ERRORS * error}
+    found = {"between_seeds": first - second, "standard_error": error, "detectable": DETECTABLE_ERRORS * error}
+    for name, n_seeds in (("of_trainings", 1), ("of_three", 3)):
+        found[name] = DETECTABLE_ERRORS * float(np.hypot(error, spread * np.sqrt(2 / n_seeds)))
+    return found
 
 
 def table_of(bench: Bench, rows: Sequence[Row], scores: Mapping[str, Sequence[np.ndarray]]) -> dict:
@@ -124,7 +127,7 @@ def table_of(bench: Bench, rows: Sequence[Row], scores: Mapping[str, Sequence[np
     spread = seed_spread(values)
     document: dict = {"seed_spread": spread, "rows": []}
     if len(values.get(REFERENCE, ())) > 1:
-        document["smallest_effect"] = smallest_effect(bench, values[REFERENCE])
+        document["smallest_effect"] = smallest_effect(values[REFERENCE], spread)
     for row in rows:
         if row.name not in values:
             continue
@@ -145,15 +148,16 @@ def table_of(bench: Bench, rows: Sequence[Row], scores: Mapping[str, Sequence[np
     return document
 
 
-def as_markdown(document: Mapping, facts: Mapping, command: str) -> str:
+def as_markdown(document: Mapping, command: str, facts: Mapping) -> str:
     """The page of the numbers."""
     clips, pools = facts["plan"]["clips"], facts["plan"]["pools"]
     lines = [
         "# Few labels to trust, many doubtful ones",
         "",
-        f"`{command}`, {platform.machine()}. {clips['curated']} curated clips, {clips['noisy']:,} "
-        f"noisy, {clips['test']} of the test in {pools['test']} pools; {len(facts['classes'])} classes. "
-        f"Of the noisy part's true labels {facts['true_labels_missing']:.0%} are missing, of its given labels "
+        f"`{command}`, and `--rows NAME,NAME --seeds 3` where a row has several seeds.",
+        "",
+        f"{clips['curated']:,} curated clips, {clips['noisy']:,} noisy, {clips['test']:,} of the test in {pools['test']} "
+        f"pools; {len(facts['classes'])} classes. Of the noisy part's true labels {facts['true_labels_missing']:.0%} are missing, of its given labels "
         f"{facts['given_labels_wrong']:.0%} wrong, {facts['clips_wholly_right']:.0%} of its clips wholly right.",
         "",
     ]
@@ -162,7 +166,9 @@ def as_markdown(document: Mapping, facts: Mapping, command: str) -> str:
             f"**What can be seen.** Two seeds of the reference are {abs(effect['between_seeds']):.3f} apart, "
             f"the standard error of their difference over test pools is {effect['standard_error']:.3f}: a difference "
             f"between two networks shows four times in five (5 %, two-sided) if it is {effect['detectable']:.3f}. From "
-            f"seed to seed the score varies by {document['seed_spread']:.3f} (standard deviation) on top.",
+            f"seed to seed the score varies by {document['seed_spread']:.3f} (standard deviation) on top: a difference "
+            f"between two trainings shows from {effect['of_trainings']:.3f} on with one seed each, from "
+            f"{effect['of_three']:.3f} on with three.",
             "",
         ]
     lines += [
@@ -199,9 +205,10 @@ def write_results(bench: Bench, facts: Mapping, seeds: int, out: Path) -> dict:
                 scores[row.name].append(found)
     more, of_members = ensemble_rows(bench.work, bench.test)
     document = table_of(bench, [*rows, *more], {**scores, **of_members})
-    command = " ".join(["benchmarks/noisy_tagging.py", *sys.argv[1:]])
-    write_json(out.with_suffix(".json"), {"command": command, "facts": facts, **document})
-    write_text(out.with_suffix(".md"), as_markdown(document, facts, command))
+    large = " --large" if bench.size == LARGE_SIZE else ""
+    of = {"command": f"benchmarks/noisy_tagging.py ../shared/data/esc50 --work DIR --screen{large}", "facts": facts}
+    write_json(out.with_suffix(".json"), {**of, "machine": platform.machine(), **document})
+    write_text(out.with_suffix(".md"), as_markdown(document, **of))
     return document
 
 
@@ -238,6 +245,7 @@ def main() -> None:
     make_stages(stages_of([row for seed in (0, 1) for row in rows_of(size, seed) if row.name == REFERENCE]))
     effect = done()["smallest_effect"]
     print(f"{effect['detectable']:.3f} is the smallest difference that shows (2.8 x {effect['standard_error']:.4f})")
+    print(f"{effect['of_trainings']:.3f} with the chance of seeds, {effect['of_three']:.3f} of three seeds", flush=True)
     make_stages(stages_of([row for seed in range(given.seeds) for row in rows_of(size, seed) if row.name in names]))
     if KINDS in names or given.screen:
         members = members_of(size)

@@ -107,7 +107,7 @@ def test_the_table_tells_a_gain_from_chance(bench):
     assert not by_name["a"]["against"]["shows"] and by_name["b"]["against"]["shows"]
     assert 0 < document["smallest_effect"]["detectable"] < 0.3
     facts = {"plan": {"clips": Plan().clips, "pools": Plan().pools}, "classes": ["a"], "true_labels_missing": 0.4}
-    page = as_markdown(document, {**facts, "given_labels_wrong": 0.4, "clips_wholly_right": 0.4}, "command")
+    page = as_markdown(document, "command", {**facts, "given_labels_wrong": 0.4, "clips_wholly_right": 0.4})
     assert "| b | 1 |" in page and "| better |" in page and page.index("What can be seen") < page.index("| b | 1 |")
 
 
