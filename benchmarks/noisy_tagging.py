@@ -156,9 +156,10 @@ def as_markdown(document: Mapping, command: str, facts: Mapping) -> str:
         "",
         f"`{command}`, and `--rows NAME,NAME --seeds 3` where a row has several seeds.",
         "",
-        f"{clips['curated']:,} curated clips, {clips['noisy']:,} noisy, {clips['test']:,} of the test in {pools['test']} "
-        f"pools; {len(facts['classes'])} classes. Of the noisy part's true labels {facts['true_labels_missing']:.0%} are missing, of its given labels "
-        f"{facts['given_labels_wrong']:.0%} wrong, {facts['clips_wholly_right']:.0%} of its clips wholly right.",
+        f"{clips['curated']:,} curated clips, {clips['noisy']:,} noisy, {clips['test']:,} of the test in "
+        f"{pools['test']} pools; {len(facts['classes'])} classes. Of the noisy part's true labels "
+        f"{facts['true_labels_missing']:.0%} are missing, of its given labels {facts['given_labels_wrong']:.0%} wrong, "
+        f"{facts['clips_wholly_right']:.0%} of its clips wholly right.",
         "",
     ]
     if effect := document.get("smallest_effect"):
