@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +43,12 @@ from earmark.tagger import load_tagger, score_files
 
 RESULTS = Path(__file__).parent / "results"
 METRIC = "lwlrap"
+Values = tuple[float, np.ndarray]  # the metric on all test clips, and on every draw of test pools
 N_RESAMPLES = 2000
 PARTS = {
     "parts": "What is trained on what",
     "losses": "Loss of the stage on noisy clips (binary cross-entropy)",
-    "augmentation": "Augmentation of both stages (the default)",
+    "augmentation": "Augmentation of the stage on curated clips (the default)",
     "views": "How the network hears a test clip (sliding windows, mean)",
     "ensembles": "Several networks as one (the best of them by its out-of-fold scores)",
 }
@@ -63,15 +63,24 @@ class Bench:
     test: Manifest
     resamples: Resamples
 
-    def values(self, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    def values(self, scores: np.ndarray) -> Values:
         """The metric of scores (clips, classes), and of every draw of test pools."""
         value, values, _ = resampled_values(METRIC, self.test.present(), scores, self.resamples)
         return value, values
 
-    def interval(self, found: Sequence[tuple[float, np.ndarray]], least: float) -> Interval:
-        """Of the mean of several."""
-        value, values = np.mean([each for each, _ in found]), np.mean([each for _, each in found], axis=0)
-        return summarise(float(value), values, 0, self.resamples.n_groups, least)
+    def interval(self, found: Sequence[Values]) -> Interval:
+        """Of the mean over seeds."""
+        return summarise(*mean_of(found), 0, self.resamples.n_groups, least=0.0)
+
+    def difference(self, found: Sequence[Values], other: Sequence[Values]) -> Interval:
+        """Of the means over seeds, on the same draws."""
+        (value, values), (its, theirs) = mean_of(found), mean_of(other)
+        return summarise(value - its, values - theirs, 0, self.resamples.n_groups, least=-1.0)
+
+
+def mean_of(found: Sequence[Values]) -> Values:
+    """The mean over seeds."""
+    return float(np.mean([value for value, _ in found])), np.mean([values for _, values in found], axis=0)
 
 
 def scores_of(bench: Bench, row: Row) -> np.ndarray | None:
@@ -89,7 +98,7 @@ def scores_of(bench: Bench, row: Row) -> np.ndarray | None:
     return Predictions.load(path).align(bench.test.clip_ids).scores
 
 
-def seed_spread(values: Mapping[str, Sequence[tuple[float, np.ndarray]]]) -> float:
+def seed_spread(values: Mapping[str, Sequence[Values]]) -> float:
     """Standard deviation of the metric from seed to seed, pooled over the rows that have several; nan without any."""
     several = [np.array([value for value, _ in found]) for found in values.values() if len(found) > 1]
     squares = sum(float(np.square(each - each.mean()).sum()) for each in several)
@@ -97,57 +106,60 @@ def seed_spread(values: Mapping[str, Sequence[tuple[float, np.ndarray]]]) -> flo
     return float(np.sqrt(squares / freedom)) if freedom else float("nan")
 
 
-def smallest_effect(bench: Bench, two: Sequence[tuple[float, np.ndarray]]) -> dict[str, float]:
-    """What a difference must be to show four times in five, from two seeds of the reference."""
+def smallest_effect(two: Sequence[Values], spread: float) -> dict[str, float]:
+    """What a difference must be to show four times in five, from two seeds of the reference: between two networks, and
+    between trainings of one or of three seeds each."""
     (first, firsts), (second, seconds) = two[:2]
     error = float((firsts - seconds).std())
-    return {"between_seeds": first - second, "standard_error": error, "detectable": DETECTABLE_ERRORS * error}
+    found = {"between_seeds": first - second, "standard_error": error, "detectable": DETECTABLE_ERRORS * error}
+    for name, n_seeds in (("of_trainings", 1), ("of_three", 3)):
+        found[name] = DETECTABLE_ERRORS * float(np.hypot(error, spread * np.sqrt(2 / n_seeds)))
+    return found
 
 
 def table_of(bench: Bench, rows: Sequence[Row], scores: Mapping[str, Sequence[np.ndarray]]) -> dict:
     """All numbers: every row that has scores, with its difference to the row that it is held against.
 
-    `low` and `high` know of the chance of the test pools alone, `shows` of that of the seeds too: the difference is
-    larger than twice the error that both make.
+    `low` and `high` know of the chance of the test pools alone, `error` of that of the seeds too; what is larger than
+    twice that `shows`.
     """
     values = {name: [bench.values(each) for each in found] for name, found in scores.items() if found}
     spread = seed_spread(values)
     document: dict = {"seed_spread": spread, "rows": []}
     if len(values.get(REFERENCE, ())) > 1:
-        document["smallest_effect"] = smallest_effect(bench, values[REFERENCE])
+        document["smallest_effect"] = smallest_effect(values[REFERENCE], spread)
     for row in rows:
         if row.name not in values:
             continue
         found = values[row.name]
         entry = {"name": row.name, "part": row.part, "title": row.title, "seeds": len(found)}
-        entry |= bench.interval(found, 0.0).to_dict()
+        entry |= bench.interval(found).to_dict()
         if row.against in values:
             other = values[row.against]
-            n_pairs = min(len(found), len(other))
-            pairs = [
-                (its - theirs, drawn - others)
-                for (its, drawn), (theirs, others) in zip(found[:n_pairs], other[:n_pairs], strict=True)
-            ]
-            difference = bench.interval(pairs, -1.0)
-            same_network = row.part == "views"  # whose seeds are the same on both sides
-            by_seed = 0.0 if same_network or np.isnan(spread) else spread * np.sqrt(2 / n_pairs)
+            if row.part == "views":  # of the same networks, so that seeds are the same on both sides
+                found, other, by_seed = found[: len(other)], other[: len(found)], 0.0
+            else:
+                by_seed = np.nan_to_num(spread) * np.sqrt(1 / len(found) + 1 / len(other))
+            difference = bench.difference(found, other)
             error = float(np.hypot(difference.standard_error, by_seed))
-            entry["against"] = {"name": row.against, "seeds": n_pairs, **difference.to_dict(), "error": error}
-            entry["against"]["shows"] = bool(abs(difference.value) > 1.96 * error)
+            entry["against"] = {"name": row.against, "seeds": len(other), **difference.to_dict(), "error": error}
+            entry["against"]["shows"] = bool(abs(difference.value) > 2 * error)
         document["rows"].append(entry)
     return document
 
 
-def as_markdown(document: Mapping, facts: Mapping, command: str) -> str:
+def as_markdown(document: Mapping, command: str, facts: Mapping) -> str:
     """The page of the numbers."""
     clips, pools = facts["plan"]["clips"], facts["plan"]["pools"]
     lines = [
         "# Few labels to trust, many doubtful ones",
         "",
-        f"`{command}`, {platform.machine()}. {clips['curated']} curated clips, {clips['noisy']:,} "
-        f"noisy, {clips['test']} of the test in {pools['test']} pools; {len(facts['classes'])} classes. "
-        f"Of the noisy part's true labels {facts['true_labels_missing']:.0%} are missing, of its given labels "
-        f"{facts['given_labels_wrong']:.0%} wrong, {facts['clips_wholly_right']:.0%} of its clips wholly right.",
+        f"`{command}`, and `--rows NAME,NAME --seeds 3` where a row has several seeds.",
+        "",
+        f"{clips['curated']:,} curated clips, {clips['noisy']:,} noisy, {clips['test']:,} of the test in "
+        f"{pools['test']} pools; {len(facts['classes'])} classes. Of the noisy part's true labels "
+        f"{facts['true_labels_missing']:.0%} are missing, of its given labels {facts['given_labels_wrong']:.0%} wrong, "
+        f"{facts['clips_wholly_right']:.0%} of its clips wholly right.",
         "",
     ]
     if effect := document.get("smallest_effect"):
@@ -155,19 +167,21 @@ def as_markdown(document: Mapping, facts: Mapping, command: str) -> str:
             f"**What can be seen.** Two seeds of the reference are {abs(effect['between_seeds']):.3f} apart, "
             f"the standard error of their difference over test pools is {effect['standard_error']:.3f}: a difference "
             f"between two networks shows four times in five (5 %, two-sided) if it is {effect['detectable']:.3f}. From "
-            f"seed to seed the score varies by {document['seed_spread']:.3f} (standard deviation) on top.",
+            f"seed to seed the score varies by {document['seed_spread']:.3f} (standard deviation) on top: a difference "
+            f"between two trainings shows from {effect['of_trainings']:.3f} on with one seed each, from "
+            f"{effect['of_three']:.3f} on with three.",
             "",
         ]
     lines += [
-        "Intervals are over test pools. *Shows*: the difference is more than 1.96 standard errors of pools and seeds "
-        "together; all else is inside the noise.",
+        "Intervals are over test pools. *± seeds too*: twice the standard error that pools and seeds make together, as "
+        "far as the spread of seeds is known. *Shows*: the difference is larger; all else is inside the noise.",
     ]
     for part, title in PARTS.items():
         entries = [entry for entry in document["rows"] if entry["part"] == part]
         if not entries:
             continue
-        lines += ["", f"## {title}", "", "| row | seeds | lwlrap | against | difference | shows |"]
-        lines += ["|---|--:|--:|---|--:|---|", *(line_of(entry) for entry in entries)]
+        lines += ["", f"## {title}", "", "| row | seeds | lwlrap | against | difference | ± seeds too | shows |"]
+        lines += ["|---|--:|--:|---|--:|--:|---|", *(line_of(entry) for entry in entries)]
     return "\n".join(lines) + "\n"
 
 
@@ -176,11 +190,10 @@ def line_of(entry: Mapping) -> str:
     value = f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
     line = f"| {entry['title']} | {entry['seeds']} | {value} | "
     if not (against := entry.get("against")):
-        return line + "| | |"
+        return line + "| | | |"
     shown = ("better" if against["value"] > 0 else "worse") if against["shows"] else ""
-    pairs = "" if against["seeds"] == entry["seeds"] else f" ({against['seeds']} seeds)"
-    difference = f"{against['value']:+.3f} ({against['low']:+.3f} to {against['high']:+.3f}){pairs}"
-    return line + f"{against['name']} | {difference} | {shown} |"
+    difference = f"{against['value']:+.3f} ({against['low']:+.3f} to {against['high']:+.3f})"
+    return line + f"{against['name']} | {difference} | {2 * against['error']:.3f} | {shown} |"
 
 
 def write_results(bench: Bench, facts: Mapping, seeds: int, out: Path) -> dict:
@@ -193,9 +206,10 @@ def write_results(bench: Bench, facts: Mapping, seeds: int, out: Path) -> dict:
                 scores[row.name].append(found)
     more, of_members = ensemble_rows(bench.work, bench.test)
     document = table_of(bench, [*rows, *more], {**scores, **of_members})
-    command = " ".join(["benchmarks/noisy_tagging.py", *sys.argv[1:]])
-    write_json(out.with_suffix(".json"), {"command": command, "facts": facts, **document})
-    write_text(out.with_suffix(".md"), as_markdown(document, facts, command))
+    large = " --large" if bench.size == LARGE_SIZE else ""
+    of = {"command": f"benchmarks/noisy_tagging.py ../shared/data/esc50 --work DIR --screen{large}", "facts": facts}
+    write_json(out.with_suffix(".json"), {**of, "machine": platform.machine(), **document})
+    write_text(out.with_suffix(".md"), as_markdown(document, **of))
     return document
 
 
@@ -232,6 +246,7 @@ def main() -> None:
     make_stages(stages_of([row for seed in (0, 1) for row in rows_of(size, seed) if row.name == REFERENCE]))
     effect = done()["smallest_effect"]
     print(f"{effect['detectable']:.3f} is the smallest difference that shows (2.8 x {effect['standard_error']:.4f})")
+    print(f"{effect['of_trainings']:.3f} with the chance of seeds, {effect['of_three']:.3f} of three seeds", flush=True)
     make_stages(stages_of([row for seed in range(given.seeds) for row in rows_of(size, seed) if row.name in names]))
     if KINDS in names or given.screen:
         members = members_of(size)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from noisy_tagging_data import LARGE, Plan
 
 REFERENCE, LONGER = "noisy_curated", "noisy_longer"
-# Each over the default augmentation, in both stages.
+# Each over the default augmentation, of the stage on curated clips, which are few.
 AUGMENTATIONS = {
     "off": (
         "no augmentation",
@@ -180,7 +180,7 @@ def rows_of(size: Size, seed: int) -> list[Row]:
         rows.append(Row(f"loss_{name}", "losses", title, last))
     for name, (title, settings) in AUGMENTATIONS.items():
         more = [f"augment.{each}" for each in settings]
-        rows.append(Row(f"augment_{name}", "augmentation", title, of.curated(of.noisy(*more), *more)))
+        rows.append(Row(f"augment_{name}", "augmentation", title, of.curated(noisy, *more)))
     for name in ("max", "geometric", "ends"):
         rows.append(Row(f"views_{name}", "views", f"noisy → curated, {VIEWS[name][0]}", reference, REFERENCE, name))
     for name in ("ends", "full", "lengths"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from noisy_tagging import Bench, as_markdown, seed_spread, table_of
 from noisy_tagging_data import Plan
 from noisy_tagging_rows import (
+    AUGMENTATIONS,
     LARGE_SIZE,
     LONGER,
     REFERENCE,
@@ -67,11 +70,12 @@ def test_every_stage_has_settings_that_are_known(size, tmp_path):
             assert (config.frontend, config.optim.layer_decay) == (before.frontend, 1)
 
 
-def test_what_goes_on_keeps_the_augmentation_of_its_row(tmp_path):
+def test_what_goes_on_has_the_usual_augmentation_but_for_what_its_row_is_about(tmp_path):
     for row in rows_of(SMALL_SIZE, 0):
-        if row.part == "augmentation":
-            first, last = (config_of(tmp_path, each, 3.0).augment for each in (row.stage.after, row.stage))
-            assert first == last
+        augment = config_of(tmp_path, row.stage, 3.0).augment
+        asked = {each.split("=")[0] for each in AUGMENTATIONS.get(row.name.removeprefix("augment_"), ("", ()))[1]}
+        changed = {field.name for field in fields(augment) if getattr(augment, field.name) != field.default}
+        assert changed == (asked if row.part == "augmentation" else set())
 
 
 def test_the_members_of_ensembles_are_of_different_kinds():
@@ -103,7 +107,7 @@ def test_the_table_tells_a_gain_from_chance(bench):
     assert not by_name["a"]["against"]["shows"] and by_name["b"]["against"]["shows"]
     assert 0 < document["smallest_effect"]["detectable"] < 0.3
     facts = {"plan": {"clips": Plan().clips, "pools": Plan().pools}, "classes": ["a"], "true_labels_missing": 0.4}
-    page = as_markdown(document, {**facts, "given_labels_wrong": 0.4, "clips_wholly_right": 0.4}, "command")
+    page = as_markdown(document, "command", {**facts, "given_labels_wrong": 0.4, "clips_wholly_right": 0.4})
     assert "| b | 1 |" in page and "| better |" in page and page.index("What can be seen") < page.index("| b | 1 |")
 
 
