@@ -90,7 +90,7 @@ def mean_difference(a: Repeats, b: Repeats, spread_a: float, spread_b: float) ->
     """Mean of a minus mean of b over the seeds that both have, on the same resamples.
 
     The two are taken to scatter each for itself from seed to seed, which is too cautious where the same seed does the
-    same to both. Their spread is taken as known: of one that ten degrees of freedom tell (five settings of three seeds),
+    same to both. Their spread is taken as known: where ten degrees of freedom tell it (five settings of three seeds),
     the interval holds the truth 92 times in 100, not 95. Args as in `mean_interval`.
     """
     seeds = [seed for seed in a.values if seed in b.values]
