@@ -76,14 +76,15 @@ def judge_tags(
     drawn = {name: counts @ values for name, values in sums.items()}
 
     def interval(part: str, whole: str, column: slice | int) -> Interval:
-        """One sum over another, of a column or of all."""
+        """One sum over another, of a column or of all; the groups are those that the other has rows of."""
         own, resampled = (
             [each[name][:, column].reshape(len(each[name]), -1).sum(axis=1) for name in (part, whole)]
             for each in (sums, drawn)
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             value, values = own[0].sum() / own[1].sum(), resampled[0] / resampled[1]
-        return summarise(float(value), values, int(np.isnan(values).sum()), resamples.n_groups, least=0.0)
+        n_groups = int(np.count_nonzero(own[1]))
+        return summarise(float(value), values, int(np.isnan(values).sum()), n_groups, least=0.0)
 
     every = slice(None)
     per_class = {
