@@ -71,6 +71,13 @@ def test_labels_that_hold_every_separator_are_refused():
         labels_cell(["a;b", "c|d", "e,f"])
 
 
+def test_two_that_began_the_file_at_once_leave_two_headers_and_lose_nothing(written):
+    path = written(decision("a", "dog", "keep", ("dog",)), decision("b", "cat", "drop"))
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, header, *rows]))
+    assert [(each.clip_id, each.row) for each in read_corrections(path)] == [("a", 3), ("b", 4)]
+
+
 def test_a_row_is_read_as_it_was_written(written):
     row = decision("a b.wav", "Bark, dog", "relabel", ("cat", "rain"), why='two\nlines, "quoted"')
     (found,) = read_corrections(written(row))

@@ -45,6 +45,14 @@ def test_where_nothing_is_named_there_is_no_precision_and_the_recall_is_nothing(
     assert (found.recall.value, found.unknown) == (0.0, 1.0)
 
 
+def test_a_label_that_few_recordings_have_says_so():
+    targets = np.zeros((60, 2))
+    targets[:, 0], targets[:3] = 1, (0, 1)
+    found = judge_tags(targets, targets > 0, draw(np.arange(60), 50), ("often", "rare")).per_class
+    assert [found["rare"][name].n_groups for name in ("precision", "recall")] == [3, 3]
+    assert found["rare"]["precision"].too_few_groups and not found["often"]["precision"].too_few_groups
+
+
 def test_it_comes_back_from_json():
     found = judge_tags(TARGETS, TAGS, draw(np.arange(300), 50), LABELS)
     assert TagScore.from_dict(found.to_dict()) == found

@@ -13,7 +13,7 @@ from earmark.config import read_yaml
 from earmark.data.corrections import Correction, append_correction
 from earmark.data.readers import read_manifest
 from earmark.errors import ManifestError, RunError
-from earmark.flows.review import review, run_copies
+from earmark.flows.review import review, run_copies, train_command
 from earmark.predictions import Predictions
 from earmark.report.reading import read_run
 from earmark.report.review_page import question_sound, review_page
@@ -54,6 +54,12 @@ def test_the_label_that_the_model_denies_is_asked_about_and_nothing_else(run):
 def test_the_command_trains_as_the_run_did_with_the_decisions(run, folders):
     command = review(run.folder, progress=False).command
     assert f"train {folders} --model tiny_cnn --corrections {run.corrections} --out {run.folder}-corrected" in command
+
+
+def test_the_command_reads_the_data_as_the_run_did():
+    data = {"path": "sounds", "segment": "activity", "fraction": "0.5", "encoding": "null", "merge": "false"}
+    command = train_command({"data": data, "model": "forest"}, [], "runs/next")
+    assert command == "earmark train sounds --segment activity --fraction 0.5 --no-merge --model forest --out runs/next"
 
 
 def test_what_was_found_before_is_read_again_unless_it_is_asked_for_anew(run):

@@ -149,6 +149,15 @@ def test_the_same_command_again_trains_nothing_and_a_lost_stage_is_made_the_same
     assert load_tagger(staged.run.folder).metadata.scores == _scores(tagger, folder)
 
 
+def test_stages_do_not_move_into_the_folder_of_one_training(trained, folders, tmp_path, recipe):
+    run = Run(tmp_path / trained.run.name)
+    shutil.copytree(trained.run.folder, run.folder)
+    before = run.tagger.read_bytes()
+    with pytest.raises(RunError, match="holds a run of its own, and stages want a folder for all"):
+        train_stages(folders, run.folder, recipe=recipe, progress=False)
+    assert run.tagger.read_bytes() == before and not (run.folder / "noisy.yaml").exists()
+
+
 def _scores(tagger: bytes, folder: Path):
     path = folder / "before.tagger.onnx"
     path.write_bytes(tagger)

@@ -139,6 +139,13 @@ def test_a_new_label_is_offered_from_then_on(desk):
     session.decide(1, 0, "label", ["owl"])
 
 
+def test_labels_that_no_cell_can_list_are_refused_and_not_written(desk, tmp_path):
+    session = desk(True, ("n", "label", "", (), ()), grows=True)
+    with pytest.raises(RefusedError, match="so a cell cannot list them"):
+        session.decide(0, 0, "label", ["a;b", "c|d", "e,f"])
+    assert not (tmp_path / "corrections.csv").exists()
+
+
 def test_whoever_waits_for_decisions_is_called_after_each(desk):
     called = []
     session = desk(False, DOG, decided=lambda: called.append(1))

@@ -107,7 +107,7 @@ def read_corrections(path: Path) -> list[Correction]:
         )
     found, wrong = [], []
     for number, cells in enumerate(rows[1:], start=2):
-        if not cells:
+        if not cells or cells == rows[0]:  # two processes that began the file at once have both written its header
             continue
         row = dict.fromkeys(COLUMNS, "") | dict(zip(rows[0], cells, strict=False))
         if row["decision"] not in DECISIONS:

@@ -73,11 +73,14 @@ def judge_tags(
     known = np.ones(np.shape(tags)) if weights is None else np.asarray(weights) > 0
     n_tags, n_positive = ((known * each).sum(axis=0).astype(int).tolist() for each in (tags, targets))
 
+    by_group = [_by_group(each, resamples) for each in _weighted(targets, tags, weights)]
+
     def share(of: int, column: int) -> Interval:
-        """What is right of a class's tags (1) or of its labels (2)."""
+        """What is right of a class's tags (1) or of its labels (2); the groups are those that have some."""
         with np.errstate(invalid="ignore"):
             value, values = (each[0][column] / each[of][column] for each in (counts, drawn))
-        return summarise(float(value), values, int(np.isnan(values).sum()), resamples.n_groups, least=0.0)
+        n_groups = int(np.count_nonzero(by_group[of][:, column]))
+        return summarise(float(value), values, int(np.isnan(values).sum()), n_groups, least=0.0)
 
     per_class = {
         label: {
@@ -126,12 +129,15 @@ def _counts(targets, tags, weights) -> Counts:
 
 def _resampled_counts(targets, tags, resamples, weights) -> Counts:
     """`_counts` of every resample, each (classes, resamples)."""
-    drawn = []
-    for each in _weighted(targets, tags, weights):
-        sums = np.zeros((resamples.n_groups, each.shape[1]))
-        np.add.at(sums, resamples.group_index, each)
-        drawn.append((resamples.group_counts @ sums).T)
-    return tuple(drawn)
+    weighted = _weighted(targets, tags, weights)
+    return tuple((resamples.group_counts @ _by_group(each, resamples)).T for each in weighted)
+
+
+def _by_group(values: np.ndarray, resamples: Resamples) -> np.ndarray:
+    """Sums of rows (rows, classes) over each group, (groups, classes)."""
+    sums = np.zeros((resamples.n_groups, values.shape[1]))
+    np.add.at(sums, resamples.group_index, values)
+    return sums
 
 
 def _weighted(targets, tags, weights) -> Counts:

@@ -31,6 +31,18 @@ from earmark.tagger.tag_files import default_threads
 log = logging.getLogger("earmark")
 
 N_SCORES = 5  # shown with a question
+# How a run read its data: option of `train`, its key in config.yaml and the value there that goes without saying.
+READING = (
+    ("--audio-dir", "audio_dir", "null"),
+    ("--encoding", "encoding", "null"),
+    ("--segment", "segment", "null"),
+    ("--fraction", "fraction", "1.0"),
+)
+FLAGS = (
+    ("--folder-tricks", "folder_tricks", "false"),
+    ("--no-merge", "merge", "true"),
+    ("--allow-leak", "allow_leak", "false"),
+)
 
 
 @dataclass(frozen=True)
@@ -78,15 +90,18 @@ def review(
 
 
 def train_command(config: Mapping[str, Any], corrections: Sequence[Path], out: str) -> str:
-    """The command that trains the model of a run on its data with more corrections; further settings are not told.
+    """The command that trains the model of a run on its data, read as it was, with more corrections; further settings
+    are not told.
 
     Args:
         config: of the run, as its file has it.
     """
     data, backbone = config.get("data", {}), config.get("backbone", {})
     words = ["earmark", "train", data.get("path") or "DATA"]
-    for option, value in (("--audio-dir", data.get("audio_dir")), ("--on", backbone.get("on"))):
-        words += [option, value] if value and value != "null" else []
+    for option, key, usual in READING:
+        words += [option, data[key]] if data.get(key, usual) != usual else []
+    words += [option for option, key, usual in FLAGS if data.get(key, usual) != usual]
+    words += ["--on", backbone["on"]] if backbone.get("on") else []
     model = config.get("model", "")
     words += (["--finetune"] if model == FINETUNED else ["--head", model]) if backbone.get("on") else ["--model", model]
     for file in (*(data.get("corrections") or ()), *map(str, corrections)):

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from earmark.config import parse_assignments, read_yaml
 from earmark.data.readers import read_manifest
-from earmark.errors import ConfigError
+from earmark.errors import ConfigError, RunError
 from earmark.evaluation.compare import Comparison, paired_difference
 from earmark.flows.first_look import STAGES
 from earmark.flows.run_config import FINETUNED
@@ -61,9 +62,12 @@ def train_stages(
 
     Raises:
         ConfigError: a stage refers to one that does not come before it.
+        RunError: the folder is that of one training, whose tagger would be replaced.
         EarmarkError: the data or the settings are at fault.
     """
     run = Run(Path(out) if out else default_folder(Path(data)))
+    if run.config.exists():
+        raise RunError(f"{run.folder}: holds a run of its own, and stages want a folder for all. Choose another --out.")
     recipes = stage_recipes(Path(recipe), settings, run.folder)
     trained: dict[str, Trained] = {}
     for name, content in recipes.items():
@@ -139,8 +143,7 @@ def _compare(trained: Mapping[str, Trained]) -> list[Comparison]:
         theirs, its = (Predictions.load(each.run.predictions(each.model)) for each in (other, ours))
         if theirs.labels != its.labels:
             continue
-        shared = manifest.scored & [clip in set(theirs.clip_ids) for clip in manifest.clip_ids]
-        manifest = manifest.select(shared)
+        manifest = manifest.select(manifest.scored & np.isin(manifest.clip_ids, theirs.clip_ids))
         metric = ours.scorecard.primary_metric
         interval = paired_difference(
             manifest.present(),

@@ -14,10 +14,12 @@ from earmark.data.corrections import (
     Correction,
     Verdict,
     append_correction,
+    labels_cell,
     read_corrections,
     standing,
     verdicts,
 )
+from earmark.errors import ManifestError
 from earmark.tagger.tagger import Clip
 
 LABEL = "label"  # the kind of a question about a clip of no data set: what is this?
@@ -193,6 +195,10 @@ class Session:
             raise RefusedError("a label has a name")
         if not self.several and len(labels) != 1:
             raise RefusedError("a clip has one label here")
+        try:
+            labels_cell(labels)
+        except ManifestError as error:
+            raise RefusedError(str(error)) from error
         return labels
 
     def _kept(self, question: Question, before: tuple[str, ...]) -> tuple[str, ...]:
