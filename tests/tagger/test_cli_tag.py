@@ -16,6 +16,7 @@ import soundfile
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "docs" / "tagger-file"
 TAGGER = VECTORS / "cnn.tagger.onnx"
+PARQUET = ("--format", "parquet")
 CODE = """
 import sys
 for name in ("torch", "lightning", "pandas", "sklearn", "scipy", "onnx"):
@@ -43,8 +44,8 @@ SLOW = CODE.replace(
 def run(tmp_path):
     """Run the command in tmp_path with torch and its like blocked; `code`, `out` and `err` of what came."""
 
-    def call(*arguments, stdin: bytes | None = None, tagger: Path = TAGGER) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-c", CODE, os.fspath(tagger), *arguments]
+    def call(*arguments, stdin: bytes | None = None, tagger: Path = TAGGER, code: str = CODE):
+        command = [sys.executable, "-c", code, os.fspath(tagger), *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
         return subprocess.run(
             command, input=stdin, capture_output=True, cwd=tmp_path, env=environment, timeout=120
@@ -111,6 +112,8 @@ def test_no_failures_leave_no_list_of_them(run, tmp_path):
         ([VECTORS, "--events", "--timeline"], "windows and events are not written together"),
         ([VECTORS, "--skip-done"], "--skip-done: what is done is kept beside the output"),
         ([VECTORS, "--out", TAGGER, "--skip-done"], "cnn.tagger.onnx is there, but not cnn.tagger.onnx.done.jsonl"),
+        ([VECTORS, "--format", "parquet"], "--format parquet: is no text to print"),
+        ([VECTORS, *PARQUET, "--out", "x.parquet", "--skip-done"], "nothing is added to one file of parquet"),
         ([VECTORS, "--min-seconds", "1"], "--min-seconds: tells how events are found. Add --events"),
     ],
 )
@@ -132,6 +135,25 @@ def test_a_file_per_recording_for_raven_and_one_for_a_single_recording(run, tmp_
         run(VECTORS / "long.wav", "--format", "audacity").stdout.decode()
         == "0\t1.93\tnoise\n0\t1.93\ttone, high\n"
     )
+
+
+def test_parquet_is_one_file_or_a_folder_that_grows(run, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    code = CODE.replace('"pandas", ', "")  # which pyarrow loads by itself
+    assert run(VECTORS, *PARQUET, "--events", "--out", "events.parquet", code=code).returncode == 0
+    (tmp_path / "short.wav").write_bytes((VECTORS / "short.wav").read_bytes())
+    words = (".", *PARQUET, "--events", "--out", "folder", "--skip-done")
+    assert run(*words, code=code).returncode == 0
+    (tmp_path / "long.wav").write_bytes((VECTORS / "long.wav").read_bytes())
+    assert b"1 of 2 recordings are done already" in run(*words, code=code).stderr
+    assert sorted(path.name for path in (tmp_path / "folder").glob("*.parquet")) == [
+        "long.wav.parquet",
+        "short.wav.parquet",
+    ]
+    one, several = parquet.read_table(tmp_path / "events.parquet"), [
+        parquet.read_table(path) for path in sorted((tmp_path / "folder").glob("*.parquet"))
+    ]
+    assert one.drop(["path"]).to_pylist() == [row for table in several for row in table.drop(["path"]).to_pylist()]
 
 
 def test_a_list_on_stdin_is_read(run):

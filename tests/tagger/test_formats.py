@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from earmark.errors import ConfigError
+from earmark.errors import ConfigError, MissingExtraError
 from earmark.lookup import load
 from earmark.tagger import EventRule, tag_files
 from earmark.tagger.formats import FORMATS, RAVEN_COLUMNS, Selection, write_tags, write_tags_each
@@ -141,6 +142,40 @@ def test_the_windows_of_a_long_recording_are_written_in_order(make_tagger, make_
     monkeypatch.setattr("earmark.tagger.formats.ROWS_AT_ONCE", 4)
     assert text("jsonl", tagger, clips, Selection(all_scores=True)) == at_once
     assert len(at_once.splitlines()) == 15
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [Selection(), Selection(events=EventRule()), Selection(all_scores=True), Selection(threshold=1.1)],
+    ids=["tags", "events", "all_scores", "unknown"],
+)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_parquet_has_the_rows_of_csv(tagged, tmp_path, monkeypatch, selection, pooled):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("earmark.tagger.parquet.ROWS_PER_GROUP", 2)
+    tagger, clips = tagged
+    if pooled and selection.events is None:
+        clips = [replace(clip, predictions=tagger.pool(clip.predictions)) for clip in clips if clip.predictions]
+    list(write_tags(iter(clips), tagger, "parquet", tmp_path / "tags.parquet", selection))
+    table = parquet.read_table(tmp_path / "tags.parquet")
+    header, *rows = csv.reader(io.StringIO(text("csv", tagger, clips, selection)))
+    assert table.column_names == header
+    assert table.num_rows == len(rows)
+    for cells, expected in zip(table.to_pylist(), rows, strict=True):
+        for cell, word in zip(cells.values(), expected, strict=True):
+            assert cell is None if word == "" else cell == (pytest.approx(float(word)) if cell != word else word)
+
+
+def test_parquet_takes_any_name_and_says_what_it_needs(tagged, tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    tagger, clips = tagged
+    odd = replace(clips[0], clip=replace(clips[0].clip, path=Path("caf\udce9.wav")))
+    list(write_tags([odd], tagger, "parquet", tmp_path / "tags.parquet", Selection()))
+    assert set(parquet.read_table(tmp_path / "tags.parquet")["path"].to_pylist()) == {"caf?.wav"}
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match="pyarrow is needed to write Parquet"):
+        list(write_tags([odd], tagger, "parquet", tmp_path / "more.parquet", Selection()))
+    assert [path.name for path in tmp_path.glob("*.parquet")] == ["tags.parquet"]
 
 
 @pytest.mark.parametrize("fields", [{"top": 3}, {"all_scores": True}])

@@ -52,7 +52,7 @@ def tag(
         float | None,
         typer.Option(help="Joins events of a label no further apart.", metavar="SECONDS", show_default=False),
     ] = None,
-    format: Annotated[str, typer.Option(help="csv, jsonl, audacity or raven.")] = "csv",
+    format: Annotated[str, typer.Option(help="csv, jsonl, audacity, raven or parquet.")] = "csv",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     top: Annotated[
         int | None, typer.Option(min=1, help="The N best labels, whatever their threshold.", metavar="N")
@@ -173,13 +173,21 @@ def _target(out: Path | None, format: str, names: list[str], n_recordings: int, 
     """
     from earmark.errors import ConfigError
     from earmark.lookup import lookup
-    from earmark.tagger.formats import FORMATS, SUFFIXES
+    from earmark.tagger.formats import BINARY, FORMATS, SUFFIXES
     from earmark.tagger.recordings import root_of
 
     lookup(FORMATS, format, "format")
     root = root_of(names)
     if skip_done and out is None:
         raise ConfigError("--skip-done: what is done is kept beside the output. Add --out.")
+    if format in BINARY:
+        if out is None:
+            raise ConfigError(f"--format {format}: is no text to print. Name a file or a folder with --out.")
+        if out.suffix == SUFFIXES[format] and not out.is_dir():
+            if skip_done:
+                raise ConfigError(f"--skip-done: nothing is added to one file of {format}. Give a folder with --out.")
+            return Target(format, out, None, root)
+        n_recordings = max(n_recordings, 2)  # a folder, even for one
     if format not in SUFFIXES:
         if out and out.is_dir():
             raise ConfigError(f"--out {out}: is a folder, and {format} is one file. Give the name of a file.")

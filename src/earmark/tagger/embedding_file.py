@@ -10,14 +10,14 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 
 import numpy as np
 
-from earmark.errors import ConfigError, MissingExtraError
+from earmark.errors import ConfigError
 from earmark.predictions import seconds_text
 from earmark.run import write_atomically
 from earmark.tagger.embed import Embeddings
+from earmark.tagger.parquet import import_pyarrow, utf8
 from earmark.tagger.tagger import Clip
 
 SUFFIXES = (".parquet", ".npz", ".csv")
@@ -39,7 +39,7 @@ def check_suffix(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--out {path}: embeddings go into a file that ends in {', '.join(SUFFIXES)}. Rename it.")
     if path.suffix.lower() == ".parquet":
-        _pyarrow("write")
+        import_pyarrow("write")
 
 
 def write_embeddings(
@@ -80,7 +80,7 @@ def holds_embeddings(path: Path) -> bool:
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet" and path.is_file():
-        pyarrow, parquet = _pyarrow("read")
+        pyarrow, parquet = import_pyarrow("read")
         try:
             return VECTOR in parquet.read_schema(path).names
         except pyarrow.ArrowInvalid:
@@ -195,32 +195,17 @@ def _map_member(path: Path, name: str) -> np.ndarray | None:
 
 
 def _write_parquet(columns: Columns, vectors: np.ndarray, path: Path) -> None:
-    pyarrow, parquet = _pyarrow("write")
+    pyarrow, parquet = import_pyarrow("write")
     numbers = pyarrow.array(vectors.ravel())
     lists = pyarrow.FixedSizeListArray.from_arrays(numbers, max(vectors.shape[1], 1))
-    # Parquet's text is UTF-8, which names of files need not be.
-    text = {name: [cell.encode(errors="replace").decode() for cell in columns[name]] for name in ("clip_id", "path")}
+    text = {name: [utf8(cell) for cell in columns[name]] for name in ("clip_id", "path")}
     parquet.write_table(pyarrow.table({**columns, **text, VECTOR: lists}), path)
 
 
 def _read_parquet(path: Path) -> tuple[Columns, np.ndarray]:
-    _, parquet = _pyarrow("read")
+    _, parquet = import_pyarrow("read")
     table = parquet.read_table(path)
     columns = {name: table[name].to_pylist() for name in table.column_names if name != VECTOR}
     lists = table[VECTOR].combine_chunks()
     vectors = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return columns, vectors.reshape(len(lists), -1) if len(lists) else np.zeros((0, 0), np.float32)
-
-
-def _pyarrow(doing: str) -> tuple[ModuleType, ModuleType]:
-    """pyarrow and its Parquet reader and writer.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("pyarrow", f"{doing} Parquet", "parquet") from error
-    return pyarrow, parquet

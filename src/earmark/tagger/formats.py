@@ -1,4 +1,4 @@
-"""Tags as text: CSV, JSON lines, Audacity label tracks, Raven selection tables."""
+"""Tags in files: CSV, JSON lines, Audacity label tracks, Raven selection tables; Parquet in a module of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 
@@ -26,10 +26,12 @@ FORMATS = {
     "jsonl": "earmark.tagger.formats:JsonlWriter",
     "audacity": "earmark.tagger.formats:AudacityWriter",
     "raven": "earmark.tagger.formats:RavenWriter",
+    "parquet": "earmark.tagger.parquet:ParquetWriter",
 }
 UNKNOWN = "unknown"  # in the place of a label where a clip has no tag; a label of that name has a score beside it
-# Formats whose file holds one recording, and how its name ends.
-SUFFIXES = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}
+# Formats with a file per recording, and how its name ends; those of BINARY may hold all in one, too.
+SUFFIXES = {"audacity": ".txt", "raven": ".Table.1.selections.txt", "parquet": ".parquet"}
+BINARY = ("parquet",)
 # Bytes of a path that are no UTF-8 must come through: as they were, or in JSON as escapes.
 ENCODING_ERRORS = {"jsonl": "backslashreplace"}
 RAVEN_COLUMNS = (
@@ -81,16 +83,23 @@ class Row(NamedTuple):
     scores: np.ndarray | None
 
 
-class JsonlWriter:
+class TextWriter:
+    """What writers of text have in common; `write` appends the rows of one clip, `close` whatever was held back."""
+
+    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
+        self.file, self.tagger, self.selection = file, tagger, selection
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class JsonlWriter(TextWriter):
     """One object a row: {"path", "start", "end", "tags": [{"label", "score"}], "error"}, times in seconds.
 
     Also "unknown": true where nothing reaches its threshold, "scores" (of every label) with all_scores, and "warnings"
     where there are some. A clip that failed is one row with the reason in "error". An event is a row whose one tag has
     "mean_score", too, and "tagger" beside it; a clip without events one that is unknown.
     """
-
-    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
-        self.file, self.tagger, self.selection = file, tagger, selection
 
     def write(self, tagged: TaggedClip) -> None:
         """Append the rows of one clip."""
@@ -121,7 +130,7 @@ class JsonlWriter:
         self.file.write(to_json(document) + "\n")
 
 
-class CsvWriter:
+class CsvWriter(TextWriter):
     """A row per tag: path, start, end, label, score; of an event also mean_score and tagger.
 
     A clip without a tag is a row with the label "unknown" and no score; a window without one has no row. With
@@ -129,30 +138,19 @@ class CsvWriter:
     """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
-        self.tagger, self.selection = tagger, selection
+        super().__init__(file, tagger, selection)
         self.writer = csv.writer(file, lineterminator="\n")
-        columns = tagger.labels if selection.all_scores else ("label", "score")
-        self.writer.writerow(["path", "start", "end", *columns, *(EVENT_COLUMNS if selection.events else ())])
+        self.writer.writerow(table_columns(tagger, selection))
 
     def write(self, tagged: TaggedClip) -> None:
         """Append the rows of one clip."""
-        path = str(tagged.clip.path)
-        for row in _rows(self.tagger, self.selection, tagged):
-            place = path, seconds_text(row.start), seconds_text(row.end)
-            if self.selection.all_scores:
-                self.writer.writerow([*place, *map(_short, row.scores.tolist())])
-                continue
-            for tag in row.tags:
-                self.writer.writerow([*place, tag.label, _short(tag.score), *_beside(self.tagger, tag)])
-            if not row.tags and tagged.predictions.level == "clip":
-                self.writer.writerow([*place, UNKNOWN, ""])
+        for path, start, end, *cells in table_rows(self.tagger, self.selection, tagged):
+            short = [_short(cell) if isinstance(cell, float) else cell for cell in cells]
+            self.writer.writerow([path, seconds_text(start), seconds_text(end), *short])
 
 
-class AudacityWriter:
+class AudacityWriter(TextWriter):
     """A label track of one recording: start, end, label, separated by tabs; no header."""
-
-    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
-        self.file, self.tagger, self.selection = file, tagger, selection
 
     def write(self, tagged: TaggedClip) -> None:
         """Append the tags of one clip."""
@@ -162,14 +160,14 @@ class AudacityWriter:
                 self.file.write("\t".join(cells) + "\n")
 
 
-class RavenWriter:
+class RavenWriter(TextWriter):
     """A selection table of one recording: RAVEN_COLUMNS, separated by tabs; the tagger's whole band.
 
     Of events also RAVEN_EVENT_COLUMNS.
     """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
-        self.file, self.tagger, self.selection = file, tagger, selection
+        super().__init__(file, tagger, selection)
         self.n_written = 0
         columns = RAVEN_COLUMNS + (RAVEN_EVENT_COLUMNS if selection.events else ())
         self.file.write("\t".join(columns) + "\n")
@@ -188,7 +186,9 @@ class RavenWriter:
                     seconds_text(tag.end),
                 ]
                 cells = [*where, "0", highest, _cell(tag.label), str(_short(tag.score))]
-                self.file.write("\t".join([*cells, *map(_cell, map(str, _beside(self.tagger, tag)))]) + "\n")
+                if isinstance(tag, Event):
+                    cells += [str(_short(tag.mean_score)), _cell(self.tagger.identity)]
+                self.file.write("\t".join(cells) + "\n")
 
 
 def write_tags(
@@ -199,8 +199,7 @@ def write_tags(
     The file takes its place when the last clip has been passed on.
     """
     writer_of = lookup(FORMATS, format, "format")
-    with open_text(out, format) as file:
-        writer = writer_of(file, tagger, selection)
+    with open_output(out, format) as file, closing(writer_of(file, tagger, selection)) as writer:
         for tagged in tagged_clips:
             writer.write(tagged)
             file.flush()
@@ -236,18 +235,45 @@ def written_name(recording: Path, format: str, root: Path) -> str:
 
 
 @contextmanager
-def open_text(out: Path | None, format: str) -> Iterator[TextIO]:
-    """A file that takes its place when the block ends well, or stdout; any name passes through."""
+def open_output(out: Path | None, format: str) -> Iterator[TextIO | BinaryIO]:
+    """A file that takes its place when the block ends well, or stdout for text; any name passes through."""
     errors = ENCODING_ERRORS.get(format, "surrogateescape")
     if out is None:
         sys.stdout.reconfigure(encoding="utf-8", errors=errors)
         yield sys.stdout
+        return
+    if format in BINARY:
+        with write_atomically(out) as temporary, open(temporary, "wb") as file:
+            yield file
         return
     with (
         write_atomically(out) as temporary,
         open(temporary, "w", encoding="utf-8", errors=errors, newline="") as file,
     ):
         yield file
+
+
+def table_columns(tagger: Tagger, selection: Selection) -> list[str]:
+    """The columns of a table of tags."""
+    columns = tagger.labels if selection.all_scores else ("label", "score")
+    return ["path", "start", "end", *columns, *(EVENT_COLUMNS if selection.events else ())]
+
+
+def table_rows(
+    tagger: Tagger, selection: Selection, tagged: TaggedClip
+) -> Iterator[tuple[str | float | None, ...]]:
+    """The rows of a clip in a table of tags, times in seconds; no score (None) where a clip is unknown."""
+    path = str(tagged.clip.path)
+    for row in _rows(tagger, selection, tagged):
+        place = path, row.start, row.end
+        if selection.all_scores:
+            yield (*place, *row.scores.tolist())
+            continue
+        for tag in row.tags:
+            beside = (tag.mean_score, tagger.identity) if isinstance(tag, Event) else ()
+            yield (*place, tag.label, tag.score, *beside)
+        if not row.tags and tagged.predictions.level == "clip":
+            yield (*place, UNKNOWN, None)
 
 
 def write_origin(path: Path, tagger: Tagger, rule: EventRule) -> None:
@@ -270,11 +296,6 @@ def _rows(tagger: Tagger, selection: Selection, tagged: TaggedClip) -> Iterator[
         some = scores.rows(slice(first, first + ROWS_AT_ONCE))
         tags = tagger.tags(some, top=selection.top, threshold=selection.threshold)
         yield from map(Row, some.starts.tolist(), some.ends.tolist(), tags, some.scores)
-
-
-def _beside(tagger: Tagger, tag: Tag | Event) -> tuple[float, str] | tuple[()]:
-    """What EVENT_COLUMNS say of an event; nothing of another tag."""
-    return (_short(tag.mean_score), tagger.identity) if isinstance(tag, Event) else ()
 
 
 def _cell(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from earmark.errors import RunError
 from earmark.lookup import lookup
 from earmark.run import write_atomically
-from earmark.tagger.formats import FORMATS, Selection, open_text, write_tags_each, written_name
+from earmark.tagger.formats import FORMATS, Selection, open_output, write_tags_each, written_name
 from earmark.tagger.tag_files import TaggedClip
 from earmark.tagger.tagger import Tagger
 
@@ -217,7 +217,7 @@ def write_tags_on(
         ledger.add(tagged, rows=_take(text))
         yield tagged
     if not ledger.agrees_with(out):
-        with open_text(out, format) as file:
+        with open_output(out, format) as file:
             file.write(header)
             file.writelines(ledger.rows())
         ledger.note_written(out)
