@@ -124,3 +124,15 @@ def test_where_folds_are_too_few_whole_groups_are_left_out():
     assert parts[0] == parts[4]
     assert parts[1] == parts[2]
     assert len(set(parts)) == 3
+
+
+@pytest.mark.parametrize("kind", ["temperature", "platt"])
+def test_many_rows_are_summed_up_without_another_answer(kind, monkeypatch):
+    known = several(6000, scale=(0.5, 1.0, 2.0), bias=(1.0, 0.0, -1.0))
+    known.weights[::7] = 0
+    found = fit(kind, known)
+    monkeypatch.setattr(calibration, "BINNED_FROM", 10_000)
+    row_by_row = fit(kind, known)
+    assert found != row_by_row
+    scores = np.linspace(0.01, 0.99, 50)[:, None].repeat(3, axis=1)
+    np.testing.assert_allclose(calibrate(scores, found, True), calibrate(scores, row_by_row, True), atol=1e-3)
