@@ -84,7 +84,7 @@ def test_matching_recordings_leak_as_clusters_and_likely_ones_only_warn():
         ("likeness", False, ("3.wav", "4.wav")),
     ]
     refuse_leaks(leaks[1:])
-    with pytest.raises(ManifestError, match=r"1 leaks: the same sound would be trained on and held out(?s:.*)0\.wav"):
+    with pytest.raises(ManifestError, match=r"1 leak: the same sound would be trained on and held out(?s:.*)0\.wav"):
         refuse_leaks(leaks)
 
 
