@@ -43,6 +43,16 @@ def test_the_page_is_served_until_ctrl_c_and_decisions_are_told(earmark, finishe
     assert str(finished.folder / "corrections.csv") in output
 
 
+def test_a_run_without_doubtful_labels_is_told_and_not_served(earmark, finished):
+    earmark("review", finished.folder, "--no-page", "--most", 3)
+    table = finished.folder / "suspects.csv"
+    table.write_text(table.read_text().splitlines()[0] + "\n")
+    done = earmark("review", finished.folder)
+    assert done.returncode == 0, done.stderr
+    assert "No label looks wrong. --most 20 asks about" in done.stdout
+    assert "http://" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -84,7 +84,7 @@ def test_matching_recordings_leak_as_clusters_and_likely_ones_only_warn():
         ("likeness", False, ("3.wav", "4.wav")),
     ]
     refuse_leaks(leaks[1:])
-    with pytest.raises(ManifestError, match=r"1 leaks: the same sound would be trained on and held out(?s:.*)0\.wav"):
+    with pytest.raises(ManifestError, match=r"1 leak: the same sound would be trained on and held out(?s:.*)0\.wav"):
         refuse_leaks(leaks)
 
 
@@ -101,9 +101,8 @@ def test_what_one_leak_lists_whole_no_later_one_repeats():
 
 def test_leaks_are_refused_with_their_rows():
     manifest = make([f"{number}.wav" for number in range(6)], range(6), groups=["g"] * 6)
-    with pytest.raises(
-        ManifestError, match=r"1 leaks.*--group-duplicates.*--allow-leak(?s:.*)0.wav \(fold 0\), .* and 2 more"
-    ):
+    told = r"1 leak: .*--method stratified_grouped.*--allow-leak(?s:.*)0.wav \(fold 0\), .* and 2 more"
+    with pytest.raises(ManifestError, match=told):
         refuse_leaks(find_leaks(manifest))
     refuse_leaks([])
 

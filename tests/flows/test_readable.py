@@ -153,7 +153,7 @@ def test_copies_stay_in_one_drawn_fold(train, copies, tmp_path):
 
 
 def test_given_folds_that_leak_stop_the_run_and_nothing_is_made(train, leaking, tmp_path):
-    with pytest.raises(ManifestError, match="1 leaks: the same sound would be trained on and held out"):
+    with pytest.raises(ManifestError, match="1 leak: the same sound would be trained on and held out"):
         train(leaking, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

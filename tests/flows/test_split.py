@@ -169,3 +169,31 @@ def test_the_fingerprints_of_one_pass_match_as_those_of_whole_files(sounds):
     pairs = {(match.first, match.second) for match in find_matches(heard.fingerprints, SURE)}
     assert pairs == {(0, 4), (1, 5)}
     assert len(heard.hashes) == 8
+
+
+def test_given_folds_that_tear_copies_apart_are_said_with_the_way_to_others(sounds, tmp_path):
+    torn = make(sounds, folds=[0, 1, 0, 1, 1, 1, 0, 0])
+    made = split(torn, Shares(), grouping=Grouping())
+    assert "1 leak in these folds, such as one group on several sides ('0.wav')" in made.done[-1]
+    assert made.done[-1].endswith("`earmark train` will refuse them: --method stratified_grouped draws folds without.")
+    anew = split(torn, Shares(n_folds=2), grouping=Grouping(), method="stratified_grouped")
+    assert "leak" not in anew.done[-1]
+    assert audit(anew.manifest).leaks == []
+
+
+def test_folds_of_a_public_data_set_are_its_own_beside_a_test_split_of_ours(sounds, tmp_path):
+    """Their leaks are kept for comparison's sake; one that our own test split tears apart is not."""
+    names = [f"{number // 2 % 2 + 1}-{number}-A-{number % 2}.wav" for number in range(8)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes((sounds / f"{number}.wav").read_bytes())
+    (tmp_path / names[4]).write_bytes((sounds / "3.wav").read_bytes())  # a copy of 3, in the other fold
+    manifest = Manifest.build(tmp_path, names, [("dog",), ("cat",)] * 4, folds=[1, 1, 2, 2] * 2)
+    aside = manifest.with_splits(["train"] * 6 + ["test"] * 2).with_folds([1, 1, 2, 2, 1, 1, -1, -1])
+    made = split(aside, Shares(), grouping=Grouping())
+    assert made.done[-1].endswith("They are a publisher's and kept; --method stratified_grouped draws folds without.")
+    dealt, _, leaks, _ = deal(made.manifest, RunConfig(), Cache(tmp_path / "cache"), False)
+    assert {leak.clip_ids for leak in leaks} == {(names[3], names[4])}
+    assert len(dealt) == 6
+    torn = manifest.with_splits(["train"] * 4 + ["test"] + ["train"] * 3).with_folds([1, 1, 2, 2, -1, 1, 2, 2])
+    with pytest.raises(ManifestError, match="1 leak: the same sound would be trained on and held out"):
+        deal(torn, RunConfig(), Cache(tmp_path / "cache"), False)

@@ -82,6 +82,10 @@ def review(
         found = review_run(run, model=model, most=most, anew=anew, who=who, progress=not as_json)
     if as_json:
         print_json({**found.session.facts(), "corrections": str(found.session.path), "train": found.command})
+    if run is not None and not found.session.questions:
+        if not as_json:
+            output.print("No label looks wrong. --most 20 asks about those that the model agrees with least.")
+        return
     if page:
         from earmark.flows.review import serve
 
@@ -95,7 +99,7 @@ def show_counts(found) -> None:
     counts = found.session.counts()
     n_open = counts.pop("", 0) + counts.pop("skip", 0)
     told = ", ".join(f"{n} {decision}" for decision, n in sorted(counts.items()))
-    output.print(f"{n_open} questions are open" + (f"; decided: {told}" if told else ""))
+    output.print(f"{n_open} question{'s are' if n_open != 1 else ' is'} open" + (f"; decided: {told}" if told else ""))
     if told:
         output.print(f"decisions  {found.session.path}\ntrain      {found.command}")
 

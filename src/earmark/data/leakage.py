@@ -111,9 +111,10 @@ def refuse_leaks(leaks: Iterable[Leak]) -> None:
     leaks = [leak for leak in leaks if leak.certain]
     if leaks:
         raise ManifestError(
-            f"{len(leaks)} leaks: the same sound would be trained on and held out, and the score too good. "
-            "Correct the folds or groups (`earmark split --group-duplicates` keeps copies together), or pass "
-            "--allow-leak to go on and have the score marked.\n"
+            f"{len(leaks)} leak{'s' if len(leaks) > 1 else ''}: the same sound would be trained on and held out, "
+            "and the score too good. Draw folds that keep copies together (`earmark split DATA --method "
+            "stratified_grouped --out NEW.csv`), correct yours, or pass --allow-leak to go on and have the score "
+            "marked.\n"
             f"{summarise_rows([str(leak) for leak in leaks])}"
         )
 

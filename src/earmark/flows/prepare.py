@@ -14,7 +14,7 @@ from earmark.audio.cache import Cache
 from earmark.audio.decode import region_samples
 from earmark.audio.probe import probe
 from earmark.data.activity import SEGMENTATIONS
-from earmark.data.corpora.official import recognise
+from earmark.data.corpora.official import own_leaks
 from earmark.data.fraction import take_fraction
 from earmark.data.leakage import Leak, find_leaks, refuse_leaks
 from earmark.data.lock import verify
@@ -222,8 +222,8 @@ def deal(
     log.info("%d clips, %d classes; %s", len(manifest), len(manifest.vocabulary), how)
     leaks = find_leaks(manifest.with_groups(named), heard.hashes, matches)
     manifest, heard_rows = take_subset(manifest, config.data.subset)
-    if not config.data.allow_leak and recognise(manifest) is None:
-        refuse_leaks(leaks)
+    if not config.data.allow_leak:
+        refuse_leaks(own_leaks(manifest, leaks))
     if on := config.backbone.on:
         prints = [heard.fingerprints[row] for row in heard_rows]
         learnt = audit_source(

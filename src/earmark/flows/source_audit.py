@@ -128,7 +128,8 @@ def refuse_seen(leaks: Iterable[Leak], source: str) -> None:
     leaks = [leak for leak in leaks if leak.certain]
     if leaks:
         raise ManifestError(
-            f"{source}: was trained on sounds that are held out here ({len(leaks)} leaks), and the score would be too "
+            f"{source}: was trained on sounds that are held out here "
+            f"({len(leaks)} leak{'s' if len(leaks) > 1 else ''}), and the score would be too "
             "good. Leave these clips out or start from another network, or pass --allow-leak to go on and have the "
             f"score marked.\n{summarise_rows([str(leak) for leak in leaks])}"
         )

@@ -14,6 +14,7 @@ import pandas as pd
 
 from earmark import audio
 from earmark.audio.cache import Cache, content_hash
+from earmark.data.corpora.official import own_leaks
 from earmark.data.fingerprint import RATE, Fingerprint, FingerprintStream
 from earmark.data.grouping import Offer, groups_by_column, groups_by_pattern, merge_groups, offer_patterns
 from earmark.data.leakage import Leak, find_leaks, same_sound
@@ -122,8 +123,9 @@ def split(
     if (manifest.splits != "").any():
         done.append(_describe_splits(manifest, test_method))
     if shares.n_folds:
-        manifest, _, how = choose_folds(manifest, shares.n_folds, seed, method)
+        manifest, fold_method, how = choose_folds(manifest, shares.n_folds, seed, method)
         done.append(how)
+        done += _describe_leaks(manifest) if fold_method == "given" else []
     lock = write(manifest, out, test_method, seed, threads) if out else None
     named = (manifest.column("group") != "").any()
     offers = [] if named else offer_patterns(manifest.table["path"], manifest.table["labels"])
@@ -296,6 +298,17 @@ def _fingerprints(
         if not waiting and not streams:
             return
     yield from ((number, stream.finish()) for number, stream in streams.items())
+
+
+def _describe_leaks(manifest: Manifest) -> list[str]:
+    """What groups that folds given in the data tear apart mean for training, and the way out; nothing without any."""
+    leaks = find_leaks(manifest)
+    if not leaks:
+        return []
+    told = f"{len(leaks)} leak{'s' if len(leaks) > 1 else ''} in these folds, such as {leaks[0]}."
+    if own_leaks(manifest, leaks):
+        return [f"{told} `earmark train` will refuse them: --method stratified_grouped draws folds without."]
+    return [f"{told} They are a publisher's and kept; --method stratified_grouped draws folds without."]
 
 
 def _describe_splits(manifest: Manifest, method: str) -> str:
