@@ -26,6 +26,21 @@ if TYPE_CHECKING:
     Heard = TaggedClip | EmbeddedClip
     Warnings = list[tuple[Path, str]]  # recording, what is said of it
 
+KeepShare = Annotated[
+    float | None,
+    typer.Option(
+        help="An event goes on down to this share of its label's threshold. [default: 0.5]",
+        metavar="SHARE",
+        show_default=False,
+    ),
+]
+MinSeconds = Annotated[
+    float | None, typer.Option(help="Leaves out events that are shorter.", metavar="SECONDS", show_default=False)
+]
+JoinSeconds = Annotated[
+    float | None, typer.Option(help="Joins events of a label no further apart.", metavar="SECONDS", show_default=False)
+]
+
 
 def tag(
     tagger: TaggerName,
@@ -37,21 +52,9 @@ def tag(
     events: Annotated[
         bool, typer.Option("--events", help="From when to when each label sounds, instead of windows.")
     ] = False,
-    keep_share: Annotated[
-        float | None,
-        typer.Option(
-            help="An event goes on down to this share of its label's threshold. [default: 0.5]",
-            metavar="SHARE",
-            show_default=False,
-        ),
-    ] = None,
-    min_seconds: Annotated[
-        float | None, typer.Option(help="Leaves out events that are shorter.", metavar="SECONDS", show_default=False)
-    ] = None,
-    join_seconds: Annotated[
-        float | None,
-        typer.Option(help="Joins events of a label no further apart.", metavar="SECONDS", show_default=False),
-    ] = None,
+    keep_share: KeepShare = None,
+    min_seconds: MinSeconds = None,
+    join_seconds: JoinSeconds = None,
     format: Annotated[str, typer.Option(help="csv, jsonl, audacity, raven or parquet.")] = "csv",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     top: Annotated[

@@ -90,13 +90,13 @@ class Tagger:
             TaggerFileError: it has no labels, or the graph gives anything but one finite score per window and class.
         """
         self.require_labels()
-        return self._hear(_as_clip(clip), stop)[0]
+        return self._hear(_as_clip(clip), stop, embeds=False)[0]
 
     def embed(
         self, clip: Clip | Path | str, *, stop: Callable[[], bool] = lambda: False
     ) -> tuple[Predictions, np.ndarray]:
         """Scores as from `score`, and the embedding of each window, float32 (windows, features)."""
-        return self._hear(_as_clip(clip), stop)
+        return self._hear(_as_clip(clip), stop, embeds=True)
 
     def pool(self, scores: Predictions) -> Predictions:
         """Window rows to clip rows: pooled as the metadata says, then calibrated for clips."""
@@ -184,8 +184,8 @@ class Tagger:
         own = [np.inf if limit is None else limit for limit in self.metadata.thresholds[level]]
         return np.array(own if threshold is None else [threshold] * len(own), dtype=np.float32)
 
-    def _hear(self, clip: Clip, stop: Callable[[], bool]) -> tuple[Predictions, np.ndarray]:
-        """Scores and embedding of every window until `stop`."""
+    def _hear(self, clip: Clip, stop: Callable[[], bool], *, embeds: bool) -> tuple[Predictions, np.ndarray]:
+        """Scores and embedding of every window until `stop`; no features where nobody asks: a day has many."""
         starts, stops, scores, features = [], [], [], []
         for windows in self._batches(clip):
             starts += [window.start for window in windows]
@@ -193,7 +193,7 @@ class Tagger:
             some_scores, some_features = self.backend.run(np.stack([window.samples for window in windows]))
             self._check(some_scores, len(windows))
             scores.append(some_scores)
-            features.append(some_features)
+            features.append(some_features if embeds else np.zeros((len(windows), 0), dtype=np.float32))
             if stop():
                 break
         rows = Predictions(

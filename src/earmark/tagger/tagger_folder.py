@@ -65,9 +65,9 @@ class TaggerFolder(Tagger):
         """
         raise TaggerFileError(f"{self.path}: the views are those of its members. Evaluate these one by one.")
 
-    def _hear(self, clip: Clip, stop: Callable[[], bool]) -> tuple[Predictions, np.ndarray]:
+    def _hear(self, clip: Clip, stop: Callable[[], bool], *, embeds: bool) -> tuple[Predictions, np.ndarray]:
         """Scores and embeddings of the members, side by side, on the rows of one of them."""
-        heard = [member.embed(clip, stop=stop) for member in self.members]
+        heard = [member._hear(clip, stop, embeds=embeds) for member in self.members]
         rows = heard[self.rows][0]
         on = [
             [on_rows(rows.starts, rows.ends, its.starts, its.ends, values) for values in (its.scores, features)]
