@@ -62,8 +62,8 @@ def test_an_onnx_file_without_metadata_is_no_tagger(edit_onnx):
 
 
 def test_errors_in_the_metadata_name_the_file(edit_onnx):
-    with pytest.raises(TaggerFileError, match=r"edited.tagger.onnx: metadata: is of format version 3"):
-        load_tagger(edit_onnx(format_version=3))
+    with pytest.raises(TaggerFileError, match=r"edited.tagger.onnx: metadata: is of format version 4"):
+        load_tagger(edit_onnx(format_version=4))
 
 
 def test_labels_must_be_as_many_as_scores(edit_onnx):

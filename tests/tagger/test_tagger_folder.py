@@ -82,7 +82,7 @@ def test_written_folders_hold_what_they_are_given_and_nothing_else(folder, tmp_p
     ("fields", "message"),
     [
         ({"format": "other"}, 'is not an object with "format": "earmark-tagger-folder"'),
-        ({"format_version": 3}, "is a folder of format version 3, and this Earmark reads up to 2"),
+        ({"format_version": 4}, "is a folder of format version 4, and this Earmark reads up to 3"),
         ({"format_version": None}, "is a folder of format version None"),
         ({"tagger": {}}, "manifest.json: metadata: is not an object"),
         ({"rows": 2}, "rows is 2 .expected the number of a member"),

@@ -62,8 +62,6 @@ def review(
 
       earmark review runs/birds
 
-      earmark review runs/birds --no-page --json
-
       earmark review --unlabelled field/ --on mn04_as
 
       earmark review --unlabelled field/ --on runs/birds

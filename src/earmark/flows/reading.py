@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from earmark.data.corrected import apply_corrections
 from earmark.data.corrections import hash_corrections
@@ -13,7 +13,9 @@ from earmark.data.manifest import Manifest
 from earmark.data.readers import read_manifest
 from earmark.data.readers.problems import RowProblem
 from earmark.errors import ManifestError, summarise_rows
-from earmark.flows.run_config import DataConfig
+
+if TYPE_CHECKING:  # with torch, which reading a table for `embed` does without
+    from earmark.flows.run_config import DataConfig
 
 log = logging.getLogger("earmark")
 
