@@ -259,11 +259,11 @@ def _write_neighbours(
 ) -> None:
     """A line per query and neighbour, with the neighbour's labels where they are known."""
     from earmark.run import to_json
-    from earmark.tagger.formats import open_text
+    from earmark.tagger.formats import open_output
 
     columns = [*NEIGHBOUR, "labels"] if labels else NEIGHBOUR
     query_paths, paths = queries.paths, corpus.paths
-    with nobody_may_read(), open_text(out, "jsonl" if as_json else "csv") as file:
+    with nobody_may_read(), open_output(out, "jsonl" if as_json else "csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         if not as_json:
             writer.writerow(columns)

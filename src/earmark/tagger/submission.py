@@ -16,7 +16,7 @@ import numpy as np
 from earmark.durations import duration
 from earmark.errors import AudioError, ConfigError, ManifestError, TaggerFileError, summarise_rows
 from earmark.lookup import did_you_mean
-from earmark.tagger.formats import open_text
+from earmark.tagger.formats import open_output
 from earmark.tagger.recordings import find_recordings
 from earmark.tagger.tag_files import TaggedClip, default_threads, tag_files
 from earmark.tagger.tagger import Clip, Tagger
@@ -249,7 +249,7 @@ def _fill(
     scores = np.zeros((len(sample.ids), len(tagger.labels)), dtype=np.float32)
     failures: dict[int, str] = {}
     # Left early: first the half-written file goes, then the threads.
-    with closing(heard), open_text(out, "csv") as file:
+    with closing(heard), open_output(out, "csv") as file:
         for row, tagged in enumerate(heard):
             if tagged.predictions is None:
                 failures[row] = str(tagged.error)
