@@ -86,7 +86,7 @@ def test_a_copy_under_another_name_is_found_and_stops(old, tmp_path):
     assert leak.kind == "content"
     assert leak.sides == (str(old.folder), "fold 0")
     assert leak.clip_ids == ("3.wav", "10.wav")
-    with pytest.raises(ManifestError, match=r"was trained on sounds that are held out here \(1 leaks\)"):
+    with pytest.raises(ManifestError, match=r"was trained on sounds that are held out here \(1 leak\)"):
         refuse_seen(leaks, str(old.folder))
 
 
