@@ -20,10 +20,11 @@ from earmark.evaluation.metrics import accuracy
 from earmark.evaluation.repeats import Repeats
 from earmark.flows.prepare import Prepared, prepare
 from earmark.flows.run_config import DataConfig
+from earmark.flows.settings import layered
 from earmark.flows.sweep import Swept, names_of, require_numbers, search, spreads_of
 from earmark.flows.sweep import sweep as run_sweep
 from earmark.flows.sweep_bench import OTHER_FOLDS, UNMEASURED, Bench
-from earmark.flows.sweep_trials import Planned, layered, nested, of_models
+from earmark.flows.sweep_trials import Planned, nested, of_models
 from earmark.predictions import Predictions
 from earmark.run import Run
 

@@ -9,6 +9,7 @@ from earmark.augment.pipeline import AUGMENTATIONS, MIX_PROBABILITIES, Augmentat
 from earmark.config import change
 from earmark.errors import ConfigError, TaggerFileError
 from earmark.flows.run_config import DataConfig, RunConfig, resolve
+from earmark.flows.settings import layered
 from earmark.flows.sweep_bench import assignments
 from earmark.flows.sweep_draws import draw_settings, space_of
 from earmark.flows.sweep_trials import (
@@ -16,7 +17,6 @@ from earmark.flows.sweep_trials import (
     Planned,
     ablated,
     is_on,
-    layered,
     model_settings,
     nested,
     of_models,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from earmark.config import change
 from earmark.errors import ConfigError
@@ -86,3 +87,22 @@ def heard_by_backbone(
     if on not in PRETRAINED and not converted(on).is_file():  # a path, which has to hold wherever the run goes on
         found["on"] = str(Path(on).resolve())
     return replace(config, backbone=replace(config.backbone, **found))
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings, later layers over earlier ones; a window length that is changed alone takes its hop with it.
+
+    >>> layered({"optim": {"epochs": "3"}, "seed": "1"}, {"optim": {"loss": "bce"}})
+    {'optim': {'epochs': '3', 'loss': 'bce'}, 'seed': '1'}
+    """
+    found: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if not isinstance(value, Mapping):
+                found[key] = value
+                continue
+            below = found[key] if isinstance(found.get(key), Mapping) else {}
+            if key == "window" and "seconds" in value and "hop_seconds" not in value:
+                below = {name: each for name, each in below.items() if name != "hop_seconds"}
+            found[key] = layered(below, value)
+    return found

@@ -21,6 +21,7 @@ from earmark.errors import ConfigError, RunError
 from earmark.evaluation.compare import Comparison, paired_difference
 from earmark.flows.first_look import STAGES
 from earmark.flows.run_config import FINETUNED
+from earmark.flows.settings import layered
 from earmark.flows.train import Trained, default_folder, train
 from earmark.lookup import did_you_mean
 from earmark.predictions import Predictions
@@ -91,7 +92,7 @@ def stage_recipes(recipe: Path, settings: Sequence[str], folder: Path) -> dict[s
     Raises:
         ConfigError: there is no stage, or one refers to another that does not come before it.
     """
-    common = _merged(read_yaml(recipe), parse_assignments(settings))
+    common = layered(read_yaml(recipe), parse_assignments(settings))
     stages = common.pop(STAGES)
     if not isinstance(stages, Mapping) or not stages or not all(isinstance(each, Mapping) for each in stages.values()):
         raise ConfigError(f"{recipe}: {STAGES} holds no settings. Write the name of each stage, and below it its own.")
@@ -101,18 +102,18 @@ def stage_recipes(recipe: Path, settings: Sequence[str], folder: Path) -> dict[s
         raise ConfigError(f"{recipe}: a stage cannot be called '{wrong[0]}', for that is no name of a folder.")
     found: dict[str, dict[str, Any]] = {}
     for name, its in stages.items():
-        content = _merged(_merged(common, its), asked)
+        content = layered(common, its, asked)
         start = content.pop(FROM, "")
         if start:
             content = {key: value for key, value in content.items() if key not in BEGINNINGS}
             on = str(_folder_of(start, found, folder, f"{recipe}: stage {name}"))
-            content = _merged(content, {"model": FINETUNED, "backbone": {"on": on, "frozen_head": ""}})
+            content = layered(content, {"model": FINETUNED, "backbone": {"on": on, "frozen_head": ""}})
         data = content.get("data")
         if isinstance(data, Mapping) and data.get("agree_with"):
             judges = data["agree_with"]
             judges = judges if isinstance(judges, list) else str(judges).split(",")
             judges = [str(_folder_of(each, found, folder, f"{recipe}: stage {name}")) for each in judges]
-            content = _merged(content, {"data": {"agree_with": judges}})
+            content = layered(content, {"data": {"agree_with": judges}})
         found[name] = content
     return found
 
@@ -121,16 +122,6 @@ def _folder_of(stage: str, known: Mapping[str, Any], folder: Path, where: str) -
     if stage not in known:
         raise ConfigError(f"{where}: '{stage}' is no stage before it{did_you_mean(stage, known)}.")
     return (folder / stage).resolve()
-
-
-def _merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with others over them."""
-    merged = dict(settings)
-    for key, value in others.items():
-        before = merged.get(key)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(before, value) if both else value
-    return merged
 
 
 def _compare(trained: Mapping[str, Trained]) -> list[Comparison]:

@@ -29,9 +29,10 @@ from earmark.flows.backbones import usual_backbone
 from earmark.flows.experiment import claim
 from earmark.flows.prepare import prepare, write_failures, write_leaks
 from earmark.flows.run_config import DataConfig, RunConfig
+from earmark.flows.settings import layered
 from earmark.flows.sweep_bench import Bench, kind_of
 from earmark.flows.sweep_draws import draw_settings
-from earmark.flows.sweep_trials import Planned, ablated, layered, model_settings, of_models, parse_varied, varied
+from earmark.flows.sweep_trials import Planned, ablated, model_settings, of_models, parse_varied, varied
 from earmark.flows.train import default_folder
 from earmark.report.sweep_page import write_sweep_page
 from earmark.run import Run, write_atomically, write_json, write_text

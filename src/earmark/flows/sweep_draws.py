@@ -17,7 +17,8 @@ import numpy as np
 from earmark.baselines import BASELINES
 from earmark.errors import ConfigError
 from earmark.flows.run_config import FINETUNED, RunConfig
-from earmark.flows.sweep_trials import Planned, layered, nested, value_of
+from earmark.flows.settings import layered
+from earmark.flows.sweep_trials import Planned, nested, value_of
 
 KEPT = 0.5  # the chance that a setting stays as it is: draws are to lie around a model, not far from it in everything
 ATTEMPTS = 50  # until the drawn settings go together

@@ -13,6 +13,7 @@ from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.errors import ConfigError
 from earmark.flows.first_look import require_backbone
 from earmark.flows.run_config import FINETUNED, RunConfig, backbone_name
+from earmark.flows.settings import layered
 from earmark.lookup import did_you_mean, require_name
 from earmark.models.huggingface.source import PREFIX
 from earmark.models.pretrained.weights import WEIGHTS
@@ -79,25 +80,6 @@ class Planned:
     kind: str
     settings: Mapping[str, Any]
     changes: Mapping[str, str] = field(default_factory=dict)
-
-
-def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings, later layers over earlier ones; a window length that is changed alone takes its hop with it.
-
-    >>> layered({"optim": {"epochs": "3"}, "seed": "1"}, {"optim": {"loss": "bce"}})
-    {'optim': {'epochs': '3', 'loss': 'bce'}, 'seed': '1'}
-    """
-    found: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            if not isinstance(value, Mapping):
-                found[key] = value
-                continue
-            below = found[key] if isinstance(found.get(key), Mapping) else {}
-            if key == "window" and "seconds" in value and "hop_seconds" not in value:
-                below = {name: each for name, each in below.items() if name != "hop_seconds"}
-            found[key] = layered(below, value)
-    return found
 
 
 def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
