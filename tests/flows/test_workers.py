@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from earmark.audio.cache import Cache
 from earmark.data.readers import read_manifest
-from earmark.errors import EarmarkError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.flows.experiment import Experiment
 from earmark.flows.workers import REFUSED, Forecast, load_experiment, train_folds
 from earmark.run import Run
@@ -128,6 +129,18 @@ def test_folds_share_the_gpus(experiment, become, tmp_path, monkeypatch, named, 
     monkeypatch.setattr("earmark.flows.workers.forecast", lambda *_: Forecast(1, 1))  # which would use them
     train_folds(experiment, [0, 1])
     assert [(tmp_path / f"gpu_of_{fold}").read_text().strip() for fold in (0, 1)] == expected
+
+
+def test_a_network_on_several_gpus_has_them_to_itself(experiment, become, tmp_path, monkeypatch):
+    become(f'echo $CUDA_VISIBLE_DEVICES > {tmp_path}/gpus_of_$4')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("earmark.flows.workers.forecast", lambda *_: Forecast(1, 1))
+    on_two = replace(experiment, config=replace(experiment.config, devices=2))
+    train_folds(on_two, [0, 1])
+    assert [(tmp_path / f"gpus_of_{fold}").read_text().strip() for fold in (0, 1)] == ["0,1", "2,3"]
+    with pytest.raises(ConfigError, match="devices: 6 shall train one network, and 5 GPUs can be used"):
+        train_folds(replace(experiment, config=replace(experiment.config, devices=6)), [0])
 
 
 def test_an_alarm_is_said_once_from_whatever_fold_it_comes(experiment, become, two_cores, caplog):

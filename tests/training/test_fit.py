@@ -32,14 +32,14 @@ OPTIM = OptimConfig(epochs=4, batch_size=4, learning_rate=5e-3)
 AUGMENT = AugmentConfig()
 
 
-def fresh(seed: int = 0):
+def fresh(seed: int = 0, **options):
     torch.manual_seed(seed)
-    return build("tiny_cnn", FRONTEND, 3, {"width": 8})
+    return build("tiny_cnn", FRONTEND, 3, {"width": 8} | options)
 
 
-def run_fit(manifest, cache, folder, *, validation=None, **changes):
+def run_fit(manifest, cache, folder, *, validation=None, net=None, **changes):
     arguments = {"framing": FRAMING, "cache": cache, "optim": OPTIM, "augment": AUGMENT} | changes
-    return fit(fresh(), manifest, validation, FoldFolder(folder), **arguments)
+    return fit(net or fresh(), manifest, validation, FoldFolder(folder), **arguments)
 
 
 def weights(result) -> torch.Tensor:
@@ -286,10 +286,29 @@ def test_a_killed_process_resumes_to_the_same_weights(tones, cache, tmp_path, ho
 
 def test_the_running_mean_forgets_the_start_within_a_few_steps_and_then_keeps_its_decay():
     mean, current = [torch.tensor([0.0])], [torch.tensor([1.0])]
-    update = RunningMean(0.99, torch.device("cpu"))._kwargs["multi_avg_fn"]
+    update = RunningMean(0.99)._kwargs["multi_avg_fn"]
     for step in range(1, 12):
         update(mean, current, step)
     assert mean[0] > 0.99
     mean[0].zero_()
     update(mean, current, torch.tensor(10_000))
     assert mean[0] == pytest.approx(0.01)
+
+
+def test_two_devices_train_what_one_trains(tones, cache, tmp_path):
+    """Without what each draws for itself, and with a norm of a clip alone: torch has no other on processors."""
+    alone = {"augment": AugmentConfig(off_for_last=2), "precision": "float32", "validation": tones}
+    optim = dataclasses.replace(OPTIM, epochs=2, batch_norm="kept", ema_decay=0.9)
+    one = run_fit(tones, cache, tmp_path / "one", optim=optim, net=fresh(dropout=0.0), **alone)
+    two = run_fit(tones, cache, tmp_path / "two", optim=optim, net=fresh(dropout=0.0), devices=2, **alone)
+    torch.testing.assert_close(weights(one), weights(two), rtol=0, atol=1e-5)
+    histories = [FoldFolder(tmp_path / name).read_history() for name in ("one", "two")]
+    for name in ("train_loss", "validation_loss", "validation_score"):
+        first, second = ([row[name] for row in rows] for rows in histories)
+        assert second == pytest.approx(first, abs=1e-5)
+    assert len(FoldFolder(tmp_path / "two").read_diagnostics()) == len(FoldFolder(tmp_path / "one").read_diagnostics())
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(tones, cache, tmp_path):
+    with pytest.raises(ConfigError, match="devices: a batch of 4 clips cannot be parted evenly among 3"):
+        run_fit(tones, cache, tmp_path, devices=3)

@@ -22,6 +22,10 @@ class ClipAudio:
         self.sample_rate = sample_rate
         self._opened: dict[int, np.ndarray] = {}
 
+    def __getstate__(self) -> dict:
+        """For another process, which opens its own maps: theirs would be copied whole."""
+        return self.__dict__ | {"_opened": {}}
+
     def __len__(self) -> int:
         return len(self.clips)
 

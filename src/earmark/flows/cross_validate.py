@@ -114,6 +114,7 @@ class NetworkFolds:
             seed=self._seed(fold),
             stop_after=stop_after,
             fresh=config.model != FINETUNED,
+            devices=config.devices,
         )
 
     def start(self, fold: int | str, training: Manifest) -> TaggingNet:

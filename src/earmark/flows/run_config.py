@@ -186,6 +186,7 @@ class RunConfig:
     backbone: what a classifier stands on in place of summary features, or a finetuned network starts from.
     validation_fraction: share of the training folds that chooses the epoch; 0 = the last epoch is taken.
     precision: "float32", "bfloat16", or "auto" = bfloat16 where the hardware has it.
+    devices: GPUs that train one network together, each a part of every batch; without any GPU, processes.
     ship: the tagger for use: "refit" on all clips, or the "ensemble" of the folds' networks.
     seed: of everything random but the folds.
     calibration: "auto", whatever of temperature and Platt's makes out-of-fold scores truer, or "none".
@@ -204,6 +205,7 @@ class RunConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation_fraction: float = 0.0
     precision: str = "auto"
+    devices: int = 1
     ship: str = "refit"
     seed: int = 0
     calibration: str = AUTO
@@ -280,6 +282,7 @@ class RunConfig:
         self._check_views()
         require(0 <= self.validation_fraction <= 0.5, "validation_fraction", self.validation_fraction, "0 to 0.5")
         require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(self.devices >= 1, "devices", self.devices, "1 or more")
         if self.data.subset == "noisy" and self.model not in BASELINES and self.ship == "refit":
             raise ConfigError(
                 "data.subset: a refit would hear the curated clips that a network of noisy ones is held against. Set "

@@ -23,7 +23,7 @@ import torch
 from earmark.audio.cache import Cache
 from earmark.config import change, read_yaml
 from earmark.data.readers import read_manifest
-from earmark.errors import EarmarkError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold
 from earmark.flows.experiment import Experiment
 from earmark.flows.progress import bar
@@ -51,6 +51,7 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
     """Train, export and score the folds that are not done yet, one per core at a time; `refit` is trained only.
 
     Raises:
+        ConfigError: there are fewer GPUs than one network shall have.
         EarmarkError: a fold's process says what is at fault.
         RunError: a fold's process broke; its log says where.
     """
@@ -62,7 +63,7 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
             open_folds.append(fold)
     if not open_folds:
         return
-    jobs = jobs_at_once(len(open_folds))
+    jobs = jobs_at_once(len(open_folds), experiment.config.devices)
     log.info("%s: training %d folds, %d at a time", model, len(open_folds), jobs)
     found = forecast(experiment, open_folds)
     log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", model, found.epoch, found.total / jobs / 60)
@@ -108,9 +109,16 @@ def steps_of(experiment: Experiment, fold: int | str) -> tuple[int, int]:
     return epoch, max(0, config.optim.epochs - done) * epoch
 
 
-def jobs_at_once(n_folds: int) -> int:
-    """Networks that are trained side by side: one on each GPU, without any one on each core."""
-    return min(n_folds, len(visible_gpus()) or default_threads())
+def jobs_at_once(n_folds: int, devices: int = 1) -> int:
+    """Networks that are trained side by side, on so many GPUs each, or without any on so many cores.
+
+    Raises:
+        ConfigError: there are fewer GPUs than one network shall have.
+    """
+    n_gpus = len(visible_gpus())
+    if 0 < n_gpus < devices:
+        raise ConfigError(f"devices: {devices} shall train one network, and {n_gpus} GPUs can be used. Lower it.")
+    return min(n_folds, max(1, (n_gpus or default_threads()) // devices))
 
 
 def _start(experiment: Experiment, folds: Sequence[int | str], number: int) -> Worker:
@@ -121,7 +129,8 @@ def _start(experiment: Experiment, folds: Sequence[int | str], number: int) -> W
     # The safe path: a file of the user's folder that is called like a module is none of ours.
     ours = {"OMP_NUM_THREADS": threads, "PYTHONPATH": search, "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"}
     if gpus := visible_gpus():
-        ours["CUDA_VISIBLE_DEVICES"] = gpus[number]
+        devices = experiment.config.devices
+        ours["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[number * devices :][:devices])
     environment = os.environ | ours
     path = experiment.run.logs / f"{experiment.config.model}_{number}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +19,48 @@ from earmark.run import FoldFolder, to_json, write_atomically, write_text
 from earmark.training.dataset import TrainingBatches
 
 
-class RunningMean(WeightAveraging):
+class MeanOfWeights(WeightAveraging):
+    """A mean of the weights, kept where the network is: elsewhere each step would copy it over."""
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Make the mean, on this process's device."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
+
+class RunningMean(MeanOfWeights):
     """The running mean of weights and batch norm statistics, which is what is validated and kept.
 
     In the first steps it is nearly a plain mean, so that a small set does not keep its untrained weights.
 
     Args:
         decay: share of the old mean that a step keeps, once warmed up.
-        device: where the mean is kept; the network's own, or each step would copy it over.
     """
 
-    def __init__(self, decay: float, device: torch.device):
-        def update(means: Sequence[Tensor], currents: Sequence[Tensor], n_averaged: Tensor | int) -> None:
-            share = max(1 - decay, 9 / (int(n_averaged) + 10))
-            for mean, current in zip(means, currents, strict=True):
-                mean.copy_(mean + (current - mean) * share)  # not lerp: batch norm counts its batches in integers
-
-        super().__init__(device=device, multi_avg_fn=update)
+    def __init__(self, decay: float):
+        super().__init__(multi_avg_fn=partial(_approach, decay))
 
 
-class LastWeights(WeightAveraging):
+def _approach(decay: float, means: Sequence[Tensor], currents: Sequence[Tensor], n_averaged: Tensor | int) -> None:
+    share = max(1 - decay, 9 / (int(n_averaged) + 10))
+    for mean, current in zip(means, currents, strict=True):
+        mean.copy_(mean + (current - mean) * share)  # not lerp: batch norm counts its batches in integers
+
+
+class LastWeights(MeanOfWeights):
     """The plain mean of the weights at the ends of the last epochs, with batch norm statistics measured anew on it:
     those of its members belong to other weights. Until those epochs it is the network itself.
 
     Args:
         n_averaged: epochs, of `epochs`.
         batches: the training windows, without augmentation, which are what users' files look like.
-        device: where the mean is kept.
 
     Source: Izmailov et al. 2018, arXiv 1803.05407 (stochastic weight averaging).
     """
 
-    def __init__(self, n_averaged: int, epochs: int, batches: TrainingBatches, device: torch.device):
-        def update(means: Sequence[Tensor], currents: Sequence[Tensor], n_before: Tensor | int) -> None:
-            n_members = int(n_before) + 1 - (epochs - n_averaged)
-            for mean, current in zip(means, currents, strict=True):
-                mean.copy_(mean + (current - mean) / n_members if n_members > 1 else current)
-
-        super().__init__(device=device, multi_avg_fn=update)
+    def __init__(self, n_averaged: int, epochs: int, batches: TrainingBatches):
         self.first = epochs - n_averaged
+        super().__init__(multi_avg_fn=partial(_join, self.first))
         self.batches = batches
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
@@ -71,6 +75,12 @@ class LastWeights(WeightAveraging):
         if self._latest_update_step > before and epoch > self.first:
             windows = (self.batches[epoch, batch][0] for batch in range(self.batches.n_batches))
             measure_norm(self._average_model.module.net, module.net, windows)
+
+
+def _join(first: int, means: Sequence[Tensor], currents: Sequence[Tensor], n_before: Tensor | int) -> None:
+    n_members = int(n_before) + 1 - first
+    for mean, current in zip(means, currents, strict=True):
+        mean.copy_(mean + (current - mean) / n_members if n_members > 1 else current)
 
 
 @torch.no_grad()
@@ -110,8 +120,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 class History(lightning.Callback):
     """Appends one JSON object per finished epoch to history.jsonl; a resumed run first drops the epochs it repeats.
 
-    `data_seconds` are those between the end of one step and the beginning of the next: what the loop waits for data,
-    and moves it to the device.
+    Of several processes that train one network the first writes. `data_seconds` are those between the end of one step
+    and the beginning of the next: what the loop waits for data, and moves it to the device.
     """
 
     def __init__(self, folder: FoldFolder):
@@ -122,6 +132,8 @@ class History(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Keep only the epochs that the checkpoint has behind it."""
+        if not trainer.is_global_zero:
+            return
         kept = [row for row in self.folder.read_history() if row["epoch"] < trainer.current_epoch]
         write_text(self.folder.history, "".join(to_json(row) + "\n" for row in kept))
 
@@ -140,6 +152,8 @@ class History(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Append the epoch's row."""
+        if not trainer.is_global_zero:
+            return
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,

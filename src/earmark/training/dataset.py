@@ -89,6 +89,11 @@ class TrainingBatches(Dataset):
         return len(self.audio) if self.chances is None else int(np.count_nonzero(self.chances))
 
     @property
+    def size(self) -> int:
+        """Clips a batch."""
+        return min(self.batch_size, self.n_heard)
+
+    @property
     def n_batches(self) -> int:
         """Batches an epoch."""
         return max(1, self.n_heard // self.batch_size)
@@ -109,8 +114,7 @@ class TrainingBatches(Dataset):
         """Positions of a batch's clips, (batch,)."""
         seed = seed_for(self.seed, epoch)
         if self.chances is not None:
-            size = min(self.batch_size, self.n_heard)
-            return deal(self.chances, self.noisy, self.n_batches, size, seed)[batch]
+            return deal(self.chances, self.noisy, self.n_batches, self.size, seed)[batch]
         order = np.random.default_rng(seed).permutation(len(self.audio))
         return order[batch * self.batch_size : (batch + 1) * self.batch_size]
 

@@ -16,6 +16,7 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from earmark.audio.cache import Cache
@@ -76,6 +77,7 @@ def fit(
     seed: int = 0,
     stop_after: int | None = None,
     fresh: bool = True,
+    devices: int = 1,
 ) -> FitResult:
     """Train `net`; with the same arguments and folder again after a kill, go on from the last finished epoch.
 
@@ -83,15 +85,22 @@ def fit(
         validation: clips that choose the epoch, from the training folds; None = the last epoch is taken.
         stop_after: epochs to run, of the `optim.epochs` that the schedule spans; None = all.
         fresh: the head knows nothing yet, and starts at the class frequencies.
+        devices: GPUs that train it together, each a part of every batch; without any GPU, processes.
 
     Raises:
+        ConfigError: a batch cannot be parted evenly among the devices.
         KeyboardInterrupt: Ctrl-C; what is finished is kept.
     """
     module, batches = assemble(
         net, training, validation, framing=framing, cache=cache, optim=optim, augment=augment, seed=seed, fresh=fresh
     )
+    if batches.size % devices:
+        raise ConfigError(
+            f"devices: a batch of {batches.size} clips cannot be parted evenly among {devices}. "
+            "Change optim.batch_size or devices."
+        )
     with quiet():
-        trainer = _trainer(folder, optim, precision, stop_after, validation is not None, batches)
+        trainer = _trainer(folder, optim, precision, stop_after, validation is not None, batches, devices)
     workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     loading = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": workers > 0}
     loaders = [DataLoader(batches, sampler=EpochBatches(batches.n_batches), batch_size=None, **loading)]
@@ -101,7 +110,7 @@ def fit(
     last = folder.checkpoints / "last.ckpt"
     if last.exists():
         _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
-    with quiet():
+    with quiet(), handed_over_by_name():
         trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
     return restore(net, folder, validation is not None)
 
@@ -179,22 +188,25 @@ def _trainer(
     stop_after: int | None,
     validates: bool,
     batches: TrainingBatches,
+    devices: int,
 ) -> lightning.Trainer:
     """Lightning's Trainer with our history, checkpoints and, if asked for, a mean of the weights."""
     callbacks: list[lightning.Callback] = []
     accelerator = hardware()
-    device = torch.device("cuda:0" if accelerator == "gpu" else "cpu")
     if optim.swa_epochs:
-        callbacks.append(LastWeights(optim.swa_epochs, optim.epochs, batches, device))
+        callbacks.append(LastWeights(optim.swa_epochs, optim.epochs, batches))
     elif optim.ema_decay:
-        callbacks.append(RunningMean(optim.ema_decay, device))
+        callbacks.append(RunningMean(optim.ema_decay))
     if optim.patience and validates:
         callbacks.append(EarlyStopping("validation_score", mode="max", patience=optim.patience))
     callbacks += [Watch(folder, batches), History(folder), *checkpoints(folder, validates)]
     folder.tensorboard.mkdir(parents=True, exist_ok=True)
     return lightning.Trainer(
         accelerator=accelerator,
-        devices=1,
+        devices=devices,
+        strategy=_together() if devices > 1 else "auto",
+        sync_batchnorm=devices > 1 and accelerator == "gpu",  # torch has none for processors
+        use_distributed_sampler=False,
         precision=lightning_precision(precision, accelerator),
         max_epochs=stop_after or optim.epochs,
         callbacks=callbacks,
@@ -205,6 +217,26 @@ def _trainer(
         enable_model_summary=False,
         enable_progress_bar=False,
     )
+
+
+def _together() -> DDPStrategy:
+    """Processes that each go through the whole of `fit`'s training, and agree on every step's gradient.
+
+    Some weights learn from an epoch on only, or from some clips only, hence the search for those without a gradient.
+    """
+    return DDPStrategy(start_method="spawn", find_unused_parameters=True)
+
+
+@contextmanager
+def handed_over_by_name() -> Iterator[None]:
+    """Tensors go to other processes in files of /dev/shm: as open files, which is usual, those of a network with many
+    parameters arrive mixed up."""
+    before = torch.multiprocessing.get_sharing_strategy()
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    try:
+        yield
+    finally:
+        torch.multiprocessing.set_sharing_strategy(before)
 
 
 def try_out(

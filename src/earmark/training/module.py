@@ -182,10 +182,16 @@ class TaggingModule(lightning.LightningModule):
         open_groups(self.groups, min(1 + self.current_epoch // epochs, most) if epochs else most)
         set_batch_norm(self.net, self.config.batch_norm)
 
+    def on_before_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
+        """Of several devices each hears a part of every training batch, which is cut the same however many they are."""
+        step = self.trainer.world_size if self.trainer.training else 1
+        return tuple(part[self.global_rank :: step] for part in batch) if step > 1 else batch
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout (global) and augmentation (own generator) for this very step."""
-        torch.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 1))
-        self.generator.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 2))
+        """Seed dropout (global) and augmentation (own generator) for this very step, and part of it."""
+        part = (self.global_rank,) if self.global_rank else ()
+        torch.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 1, *part))
+        self.generator.manual_seed(seed_for(self.seed, self.current_epoch, batch_idx, 2, *part))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one augmented batch."""
@@ -193,7 +199,8 @@ class TaggingModule(lightning.LightningModule):
         answers = self.net.answers(spectrogram.contiguous(memory_format=torch.channels_last), waveform)
         losses = [self.loss(each.float(), targets, weights, self.config.smoothing) * share for each, share in answers]
         loss = torch.stack(losses).sum()
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
+        together = self.trainer.world_size > 1
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform), sync_dist=together)
         return loss
 
     def hear(self, waveform: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -56,6 +56,8 @@ class Watch(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: TaggingModule) -> None:
         """Keep only the rows that the checkpoint has behind it, and find what the network is held against."""
+        if not trainer.is_global_zero:
+            self.folder = None  # it hears its own part of each batch, and the first process writes
         if self.folder:
             kept = [row for row in self.folder.read_diagnostics() if row["epoch"] < trainer.current_epoch]
             write_text(self.folder.diagnostics, "".join(to_json(row) + "\n" for row in kept))
