@@ -24,7 +24,7 @@ from earmark.models.frontend_config import FrontendConfig
 from earmark.models.tagging_net import TaggingNet, build
 from earmark.run import FoldFolder
 from earmark.training.fit import fit
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 RATE = 16000

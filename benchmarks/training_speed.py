@@ -32,7 +32,7 @@ from earmark.models.frontend_config import FrontendConfig
 from earmark.models.tagging_net import TaggingNet, build
 from earmark.run import FoldFolder, write_json
 from earmark.training.fit import fit, hardware, lightning_precision
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 RESULTS = Path(__file__).parent / "results"

@@ -27,8 +27,8 @@ from earmark.training.diagnostics.first_batch import check_first_batch
 from earmark.training.diagnostics.probes import Activations, Movements, together
 from earmark.training.diagnostics.rules import Expected, alarms_of
 from earmark.training.fit import fit
-from earmark.training.module import OptimConfig
 from earmark.training.objective import Objective, chosen_loss
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 FRONTEND = FrontendConfig(sample_rate=16000, n_fft=512, hop_length=160, n_mels=32)

@@ -19,7 +19,7 @@ from earmark.run import Run, to_json
 from earmark.tagger import load_tagger
 from earmark.tagger.combination import combine
 from earmark.tagger.metadata import calibrate
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from earmark.models.tagging_net import build
 from earmark.run import REFIT, Run, to_json, write_text
 from earmark.tagger import load_tagger
 from earmark.tagger.home import converted, weights_folder
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.training.unfreezing import depth_groups
 
 LABELS = ("high", "low", "noise")  # of the run

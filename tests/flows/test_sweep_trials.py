@@ -24,7 +24,7 @@ from earmark.flows.sweep_trials import (
     value_of,
     varied,
 )
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 
 MIXES = {name.removesuffix("_probability") for name in MIX_PROBABILITIES.values()}
 # Every part on.

@@ -20,7 +20,7 @@ from earmark.models.tagging_net import build
 from earmark.models.wave import WaveConfig
 from earmark.run import FoldFolder
 from earmark.training.fit import fit, suited
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 RATE = 16000

@@ -17,7 +17,8 @@ from earmark.models.crnn import CRNN
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.tagger import TaggerMetadata, load_tagger
-from earmark.training.module import OptimConfig, TaggingModule
+from earmark.training.module import TaggingModule
+from earmark.training.optim_config import OptimConfig
 from earmark.training.unfreezing import depth_groups
 
 FRONTEND = FrontendConfig(sample_rate=8000, n_fft=256, hop_length=128, n_mels=16)

@@ -10,7 +10,8 @@ from earmark.augment.pipeline import Augmentation, AugmentConfig
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.training.dataset import TrainingBatches, ValidationWindows, join_windows
-from earmark.training.module import OptimConfig, TaggingModule
+from earmark.training.module import TaggingModule
+from earmark.training.optim_config import OptimConfig
 from earmark.training.sampling import EpochBatches, seed_for
 from earmark.windows import Framing
 

@@ -24,7 +24,7 @@ from earmark.training.dataset import (
     sounding_span,
 )
 from earmark.training.fit import ON_SPECTROGRAM, fit
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import PADDINGS, Framing, pad
 
 RATE = 8000

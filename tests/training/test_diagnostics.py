@@ -23,7 +23,7 @@ from earmark.training.diagnostics.alarms import ALARMS
 from earmark.training.diagnostics.probes import Activations, Movements, layers_of
 from earmark.training.diagnostics.rules import Expected, alarms_of
 from earmark.training.diagnostics.watch import scalars
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 FRONTEND = FrontendConfig(sample_rate=8000, n_fft=256, hop_length=128, n_mels=16)

@@ -23,7 +23,7 @@ from earmark.run import FoldFolder
 from earmark.training.callbacks import RunningMean
 from earmark.training.dataset import TrainingBatches, loss_weights
 from earmark.training.fit import fit, restore
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 FRONTEND = FrontendConfig(sample_rate=8000, n_fft=256, hop_length=128, n_mels=16)

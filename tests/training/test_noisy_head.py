@@ -16,8 +16,8 @@ from earmark.models.tagging_net import build
 from earmark.run import FoldFolder
 from earmark.tagger import TaggerMetadata, load_tagger
 from earmark.training.fit import fit
-from earmark.training.module import OptimConfig
 from earmark.training.objective import Objective, chosen_loss, with_noisy
+from earmark.training.optim_config import OptimConfig
 from earmark.training.unfreezing import depth_groups
 from earmark.windows import Framing
 

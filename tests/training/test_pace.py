@@ -5,7 +5,7 @@ import torch
 
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.training.pace import seconds_a_step
 from earmark.windows import Framing
 

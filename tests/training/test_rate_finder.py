@@ -11,7 +11,7 @@ import torch
 from earmark.augment.pipeline import AugmentConfig
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.training.rate_finder import N_STEPS, RATES, find_rate, landmarks, smooth
 from earmark.windows import Framing
 

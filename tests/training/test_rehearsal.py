@@ -14,8 +14,8 @@ from earmark.models.tagging_net import build, prior_logits
 from earmark.training.diagnostics.first_batch import check_first_batch
 from earmark.training.diagnostics.rehearsal import hear, rehearse
 from earmark.training.fit import assemble
-from earmark.training.module import OptimConfig
 from earmark.training.objective import Objective, chosen_loss
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 FRONTEND = FrontendConfig(sample_rate=8000, n_fft=256, hop_length=128, n_mels=16)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from earmark.errors import ConfigError
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.training.schedules import OPTIMISERS, SCHEDULES, Plateau
 
 PER_EPOCH = 5

@@ -18,7 +18,7 @@ from earmark.models.tagging_net import build
 from earmark.predictions import Predictions
 from earmark.run import FoldFolder
 from earmark.training.fit import fit
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.training.teacher import read_teacher
 from earmark.windows import Framing
 

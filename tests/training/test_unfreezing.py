@@ -17,7 +17,8 @@ from earmark.models.pretrained.networks import EFFICIENTAT, YAMNET, build_pretra
 from earmark.models.tagging_net import MODELS, build
 from earmark.run import FoldFolder
 from earmark.training.fit import fit, suited
-from earmark.training.module import OptimConfig, TaggingModule
+from earmark.training.module import TaggingModule
+from earmark.training.optim_config import OptimConfig
 from earmark.training.unfreezing import N_GROUPS, depth_groups, open_groups, set_batch_norm
 from earmark.windows import Framing
 

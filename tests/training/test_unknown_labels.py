@@ -16,7 +16,8 @@ from earmark.models.tagging_net import build
 from earmark.run import FoldFolder
 from earmark.training.dataset import loss_weights
 from earmark.training.fit import fit
-from earmark.training.module import OptimConfig, TaggingModule
+from earmark.training.module import TaggingModule
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 FRONTEND = FrontendConfig(sample_rate=8000, n_fft=256, hop_length=128, n_mels=16)

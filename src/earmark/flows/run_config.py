@@ -25,8 +25,7 @@ from earmark.models.tagging_net import ANY_LENGTH as ANY_LENGTH_FAMILIES
 from earmark.models.tagging_net import MODELS, family_options
 from earmark.run import TAGGER_SUFFIX
 from earmark.tagger.tta import ANY_LENGTH, VIEWS
-from earmark.training.fit import PRECISIONS
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import PRECISIONS, OptimConfig
 from earmark.windows import PADDINGS, POOLS, Framing, samples
 
 FINETUNED = "finetuned"

@@ -36,8 +36,9 @@ from earmark.training.dataset import (
     loss_weights,
 )
 from earmark.training.diagnostics.watch import Watch
-from earmark.training.module import OptimConfig, TaggingModule
+from earmark.training.module import TaggingModule
 from earmark.training.objective import with_noisy
+from earmark.training.optim_config import PRECISIONS, OptimConfig
 from earmark.training.sampling import EpochBatches, clip_chances
 from earmark.training.teacher import read_teacher
 from earmark.windows import Framing
@@ -46,7 +47,6 @@ log = logging.getLogger("earmark")
 
 # of AugmentConfig
 ON_SPECTROGRAM = ("crop", "warp_time", "warp_mel", "warp_shift", "equalise_db", "mask_mel", "mask_time")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)

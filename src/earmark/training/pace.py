@@ -8,7 +8,7 @@ import torch
 
 from earmark.models.tagging_net import TaggingNet
 from earmark.training.fit import hardware, lightning_precision
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.training.unfreezing import depth_groups, open_groups
 from earmark.windows import Framing
 

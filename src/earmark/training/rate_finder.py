@@ -15,7 +15,7 @@ from earmark.augment.pipeline import AugmentConfig
 from earmark.data.manifest import Manifest
 from earmark.models.tagging_net import TaggingNet
 from earmark.training.fit import assemble, try_out
-from earmark.training.module import OptimConfig
+from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
 RATES = (1e-6, 10.0)  # first and last
