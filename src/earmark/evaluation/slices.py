@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from earmark.evaluation.bootstrap import Interval, Resamples, draw, interval, summarise
 from earmark.evaluation.compare import holm
@@ -133,7 +134,7 @@ def _held_against_rest(
     member_of = _members(part_of, n_parts)
 
     def of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return _inside_and_outside(*((member_of * each) @ counts for each in parts))
+        return _inside_and_outside(*(member_of @ (each[:, None] * counts) for each in parts))
 
     value, rest = (each[:, 0] for each in of(np.ones((len(part_of), 1))))
     drawn = [of(counts) for counts in resamples.counts()]
@@ -172,9 +173,10 @@ def _shuffled_p(
     return np.where(np.isnan(found[:, 0]), np.nan, (reached + 1) / (N_SHUFFLES + 1))
 
 
-def _members(part_of: np.ndarray, n_parts: int) -> np.ndarray:
+def _members(part_of: np.ndarray, n_parts: int) -> sparse.csr_array:
     """(parts, items), 1 where an item is in the part."""
-    return (np.arange(n_parts)[:, None] == part_of).astype(np.float64)
+    items = np.arange(len(part_of))
+    return sparse.csr_array((np.ones(len(items)), (part_of, items)), shape=(n_parts, len(items)))
 
 
 def _inside_and_outside(numerator: np.ndarray, denominator: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
