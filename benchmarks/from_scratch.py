@@ -61,7 +61,7 @@ def words_of(name: str, data: Path, folder: Path, seed: int, epochs: int) -> lis
         if last := settings.get("augment", {}).get("off_for_last"):
             shorter["augment.off_for_last"] = round(int(last) * share)
         if steps := settings.get("optim", {}).get("schedule_options", {}).get("at"):
-            shorter["optim.schedule_options.at"] = ",".join(str(max(1, round(step * share))) for step in steps)
+            shorter["optim.schedule_options.at"] = ",".join(str(max(1, round(int(step) * share))) for step in steps)
         words += [word for key, value in shorter.items() for word in ("--set", f"{key}={value}")]
     return words
 
