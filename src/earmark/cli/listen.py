@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Device = Annotated[
     str | None,
-    typer.Option(help="A part of a microphone's name; the system's own choice unless given.", metavar="NAME"),
+    typer.Option(help="A microphone's number or a part of its name; the system's own unless given.", metavar="NAME"),
 ]
 Rate = Annotated[
     int | None,
@@ -57,8 +57,8 @@ def _print_devices(wanted: bool) -> None:
         from earmark.cli.console import print_table
         from earmark.tagger.live import list_microphones
 
-        rows = [(name, str(n_channels), f"{rate} Hz") for name, n_channels, rate in list_microphones()]
-        print_table(("microphone", "channels", "own rate"), rows)
+        rows = [[name, str(number), *map(str, facts)] for number, name, *facts in list_microphones()]
+        print_table(("microphone", "number", "channels", "Hz"), rows)
         raise typer.Exit
 
 

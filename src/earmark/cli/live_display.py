@@ -86,7 +86,7 @@ class Picture(Display):
     def __init__(self, heading: Heading, top: int, console: Console):
         super().__init__(heading)
         self._top, self._console = top, console
-        self._scores = np.zeros(len(heading.labels), dtype=np.float32)
+        self._scores, self._window_start = np.zeros(len(heading.labels), dtype=np.float32), 0.0
         self._last: deque[LiveEvent] = deque(maxlen=LAST_EVENTS)
         # Lines on stdout must stay there, and those on the same terminal above the picture.
         self._live = Live(
@@ -100,7 +100,7 @@ class Picture(Display):
     def show(self, moment: Moment) -> None:
         """Show what became known."""
         if len(moment.windows):
-            self._scores = moment.windows.scores[-1]
+            self._scores, self._window_start = moment.windows.scores[-1], float(moment.windows.starts[-1])
         super().show(moment)
 
     def show_event(self, heard: LiveEvent) -> None:
@@ -109,7 +109,7 @@ class Picture(Display):
 
     def say(self, text: str) -> None:
         """Tell something above the picture, where it stays."""
-        self._console.print(text, style="yellow" if self._live.is_started else "")
+        self._console.print(text, style="yellow" if self._live.is_started else "", soft_wrap=True)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -136,12 +136,17 @@ class Picture(Display):
             lines.append(
                 score_line(self.heading.labels[number], self._scores[number], self.heading.limits[number], width)
             )
-        now = [f"{event.label} ({moment.seconds - event.start:.0f} s)" for event in moment.sounding]
+        now = [f"{label} ({moment.seconds - start:.0f} s)" for label, start in self._sounding().items()]
         lines.append(Text("now: " + (", ".join(now) or "–"), style="bold" if now else "dim", no_wrap=True))
         lines += [Text(event_text(heard), style="dim", no_wrap=True) for heard in self._last]
         for line in lines:
             line.overflow = "ellipsis"
         return Group(*lines)
+
+    def _sounding(self) -> dict[str, float]:
+        """Labels that sound, and since when: begun events, and what the last window names, of which none is decided."""
+        loud = [self.heading.labels[number] for number in np.flatnonzero(self._scores >= self.heading.limits)]
+        return dict.fromkeys(loud, self._window_start) | {event.label: event.start for event in self.moment.sounding}
 
 
 def level_line(level: float, width: int) -> Text:

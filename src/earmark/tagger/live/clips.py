@@ -80,7 +80,7 @@ class ClipKeeper:
         self._write(np.zeros(length, dtype=np.int16))
 
     def save(self, event: Event, at: float) -> Clip:
-        """Write the clip of an event, and beside it a JSON file: its line, and the clip's own facts as "clip".
+        """Write the clip of an event, and beside it a JSON file: its line, and where the clip begins and ends.
 
         Args:
             event: in seconds since listening began. at: when it began, seconds since 1970.
@@ -95,9 +95,9 @@ class ClipKeeper:
         path = self._free_path(clip_name(event.label, at))
         clip = Clip(path, first / self.sample_rate, stop / self.sample_rate, start > event.start)
         encode.write(path, samples, self.sample_rate)
-        facts = {"file": path.name, "start": clip.start, "end": clip.end, "sample_rate": self.sample_rate}
+        facts = {"clip": path.name, "clip_start": clip.start, "clip_end": clip.end, "clip_cut": clip.cut}
         # The JSON comes last: where it stands, all is there.
-        write_json(path.with_suffix(".json"), event_line(self._origin, event, at) | {"clip": facts, "cut": clip.cut})
+        write_json(path.with_suffix(".json"), event_line(self._origin, event, at) | facts)
         return clip
 
     def _write(self, samples: np.ndarray) -> None:

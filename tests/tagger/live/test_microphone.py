@@ -1,0 +1,181 @@
+"""A microphone never waits for us, and what is lost is counted; tried on ALSA's `file` device where PortAudio is.
+
+PortAudio reads ALSA's configuration when it is loaded, so that the device is tried in a process of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from earmark import audio, load_tagger
+from earmark.errors import AudioError, MissingExtraError
+from earmark.tagger.live import microphone
+from earmark.tagger.live.microphone import Intake, import_sounddevice
+from earmark.tagger.live.source import Block, BlockQueue
+
+ROOT = Path(__file__).parents[3]
+VECTORS = ROOT / "docs" / "tagger-file"
+TAGGER = VECTORS / "cnn.tagger.onnx"
+RATE = 8000
+ALSA = """
+pcm.fake {{ type file slave.pcm "nothing" file "/dev/null" infile "{raw}" format "raw" }}
+pcm.nothing {{ type null }}
+pcm.!default {{ type plug slave.pcm "fake" }}
+ctl.!default {{ type null }}
+"""
+
+
+def take(intake, n_frames=800, at=0.0, overflow=False):
+    frames = np.ones((n_frames, 2), dtype=np.float32) * [0.5, 0.25]
+    times, status = SimpleNamespace(inputBufferAdcTime=at), SimpleNamespace(input_overflow=overflow)
+    intake.take(frames.astype(np.float32), n_frames, times, status)
+
+
+def blocks_of(queue):
+    queue.end()
+    return list(queue.blocks())
+
+
+def test_blocks_are_copies_averaged_over_channels():
+    queue = BlockQueue(RATE)
+    take(Intake(queue))
+    [block] = blocks_of(queue)
+    np.testing.assert_array_equal(block.samples, np.full(800, 0.375, dtype=np.float32))
+    assert block.n_lost == 0
+
+
+def test_what_portaudio_lost_is_as_long_as_its_clock_jumped(monkeypatch):
+    queue, clock = BlockQueue(RATE), iter([10.0, 10.6, 10.7, 10.8])
+    monkeypatch.setattr(microphone.time, "monotonic", lambda: next(clock))
+    intake = Intake(queue)
+    take(intake, at=5.0)
+    take(intake, at=5.6, overflow=True)  # 0.5 s after where the first block ended
+    take(intake, at=1e9, overflow=True)  # a clock that cannot be right: 0.1 s have passed
+    take(intake, at=0.0, overflow=True)
+    assert [block.n_lost for block in blocks_of(queue)] == [0, 4000, 800]  # the last two are one
+
+
+def test_when_too_much_waits_all_is_lost_until_half_of_it_is_heard(monkeypatch):
+    monkeypatch.setattr(microphone, "BACKLOG_SECONDS", 1.0)
+    queue = BlockQueue(RATE)
+    intake = Intake(queue)
+    for _ in range(12):
+        take(intake)
+    assert queue.backlog_seconds == 1.0
+    blocks = queue.blocks()
+    assert len(next(blocks).samples) == RATE  # all that waited
+    take(intake)
+    queue.end()
+    [block] = blocks
+    assert (len(block.samples), block.n_lost) == (800, 1600)
+
+
+def test_a_queue_gives_waiting_blocks_as_one_but_not_over_a_loss():
+    queue = BlockQueue(RATE)
+    for number, n_lost in enumerate([0, 0, 5, 0]):
+        queue.put(Block(np.full(10, number, dtype=np.float32), float(number), n_lost))
+    first, second = blocks_of(queue)
+    assert (len(first.samples), first.came, len(second.samples), second.n_lost) == (20, 1.0, 20, 5)
+    assert queue.backlog_seconds == 0
+
+
+def test_a_microphone_that_gives_nothing_any_more_is_told():
+    with pytest.raises(AudioError, match=r"microphone: gave no sound for 0.01 s. Check that it is plugged in"):
+        list(BlockQueue(RATE).blocks(patience=0.01))
+
+
+@pytest.mark.parametrize("failure", ["ModuleNotFoundError('No module named sounddevice')", "OSError('no PortAudio')"])
+def test_without_sounddevice_or_portaudio_it_says_what_to_install(python, failure):
+    code = f"""
+import importlib.abc
+class Fail(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "sounddevice":
+            raise {failure}
+sys.meta_path.insert(0, Fail())
+from earmark.__main__ import main
+sys.argv = ["earmark", "listen", {str(TAGGER)!r}]
+sys.exit(main())
+"""
+    done = python(code)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "sounddevice with PortAudio is needed to listen to a microphone. pip install 'earmark[live]'; "
+        "on Debian and Ubuntu also: apt install libportaudio2\n"
+    )
+
+
+@pytest.fixture
+def fake_device(tmp_path):
+    """`fake_device(waveform, *words)`: `earmark listen` on a microphone that gives a waveform, faster than real time,
+    and after its end whatever it likes."""
+    try:
+        import_sounddevice()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+    def run(waveform, *words):
+        waveform.astype("<f4").tofile(tmp_path / "sound.raw")
+        (tmp_path / "alsa.conf").write_text(ALSA.format(raw=tmp_path / "sound.raw"))
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "ALSA_CONFIG_PATH": str(tmp_path / "alsa.conf")}
+        command = [sys.executable, "-m", "earmark", "listen", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
+        if "found none at all" in done.stderr:
+            pytest.skip("PortAudio has no ALSA here, or ALSA no `file` device")
+        return done
+
+    return run
+
+
+@pytest.fixture
+def sound():
+    """20 s: high tones, and between them nothing."""
+    return np.concatenate([audio.load(VECTORS / "long.wav", RATE), np.zeros(RATE * 3, np.float32)] * 5)[: RATE * 20]
+
+
+def test_a_microphone_gives_the_events_and_the_sound_of_a_recording(fake_device, sound, tmp_path):
+    words = ("--rate", RATE, "--seconds", "20", "--save-events", "clips", "--out", "events.jsonl")
+    done = fake_device(sound, TAGGER, "--device", "fake", *words)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    audio.write(tmp_path / "sound.wav", sound, RATE)
+    tagger = load_tagger(TAGGER)
+    expected = tagger.events(tagger.score(tmp_path / "sound.wav"))
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert len(expected) > 4
+    assert sorted((line["start"], line["end"], line["tags"][0]["label"]) for line in lines) == sorted(
+        (round(event.start, 6), round(event.end, 6), event.label) for event in expected
+    )
+    for line in lines:
+        samples, _ = soundfile.read(tmp_path / line["clip"], dtype="float32")
+        first = round(max(line["start"] - 1, 0) * RATE)
+        np.testing.assert_allclose(samples, sound[first : first + len(samples)], atol=1e-4)
+        assert len(samples) == round(min(line["end"] + 1, 20) * RATE) - first
+    assert {path.suffix for path in (tmp_path / "clips").iterdir()} == {".flac", ".json"}
+
+
+def test_microphones_are_listed_without_a_tagger(fake_device, sound):
+    done = fake_device(sound, "--list-devices")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:4] == ["microphone", "number", "channels", "Hz"]
+    assert "fake" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--device", "horn"], "--device 'horn': there is no such microphone (found 0 'fake'"),
+        (["--device", "a"], "--device 'a': several are called so"),
+        (["--device", "fake", "--rate", "123456789"], "microphone 'fake': does not record 1 channels at 123456789 Hz"),
+    ],
+)
+def test_a_microphone_that_is_not_there_is_told(fake_device, sound, words, message):
+    done = fake_device(sound, TAGGER, *words)
+    assert done.returncode == 2
+    assert message in done.stderr
