@@ -137,10 +137,10 @@ class Picture(Display):
                 score_line(self.heading.labels[number], self._scores[number], self.heading.limits[number], width)
             )
         now = [f"{label} ({moment.seconds - start:.0f} s)" for label, start in self._sounding().items()]
-        lines.append(Text("now: " + (", ".join(now) or "–"), style="bold" if now else "dim", no_wrap=True))
-        lines += [Text(event_text(heard), style="dim", no_wrap=True) for heard in self._last]
+        lines.append(Text("now: " + (", ".join(now) or "–"), style="bold" if now else "dim"))
+        lines += [Text(event_text(heard), style="dim") for heard in self._last]
         for line in lines:
-            line.overflow = "ellipsis"
+            line.no_wrap, line.overflow = True, "ellipsis"
         return Group(*lines)
 
     def _sounding(self) -> dict[str, float]:
@@ -158,7 +158,7 @@ def level_line(level: float, width: int) -> Text:
     decibel = 20 * math.log10(level) if level > 0 else -math.inf
     filled = round(width * min(max(1 - decibel / LOWEST_DB, 0), 1))
     style = "red" if decibel > -3 else "green"
-    line = Text(f"{'level':<{NAME_WIDTH}}", no_wrap=True)
+    line = Text(f"{'level':<{NAME_WIDTH}}")
     line.append("█" * filled, style)
     return line.append(" " * (width - filled) + (f"{decibel:6.0f} dB" if level > 0 else "   – dB"))
 
@@ -173,7 +173,7 @@ def score_line(label: str, score: float, limit: float, width: int) -> Text:
     cells = ["█" if place < filled else " " for place in range(width)]
     if 0 <= mark <= width:
         cells[min(mark, width - 1)] = "│"
-    line = Text(f"{label[: NAME_WIDTH - 1]:<{NAME_WIDTH}}", style="bold" if score >= limit else "", no_wrap=True)
+    line = Text(f"{label[: NAME_WIDTH - 1]:<{NAME_WIDTH}}", style="bold" if score >= limit else "")
     line.append("".join(cells), "cyan" if score >= limit else "blue")
     return line.append(f"  {score:.2f}")
 

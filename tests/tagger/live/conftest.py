@@ -85,3 +85,11 @@ def tones():
         return np.concatenate(pieces).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def bursts():
+    """20 s at 8 kHz: 2 s of noise, 2 s of nothing, and so on. In the one the toy tagger of docs/tagger-file hears
+    "tone, high", in the other "noise"."""
+    noise = np.random.default_rng(0).normal(scale=0.25, size=160_000).clip(-1, 1)
+    return (noise * (np.arange(160_000) // 16_000 % 2 == 0)).astype(np.float32)

@@ -16,6 +16,7 @@ import soundfile
 
 from earmark import audio, load_tagger
 from earmark.errors import AudioError, MissingExtraError
+from earmark.tagger import EventRule
 from earmark.tagger.live import microphone
 from earmark.tagger.live.microphone import Intake, import_sounddevice
 from earmark.tagger.live.source import Block, BlockQueue
@@ -134,19 +135,13 @@ def fake_device(tmp_path):
     return run
 
 
-@pytest.fixture
-def sound():
-    """20 s: high tones, and between them nothing."""
-    return np.concatenate([audio.load(VECTORS / "long.wav", RATE), np.zeros(RATE * 3, np.float32)] * 5)[: RATE * 20]
-
-
-def test_a_microphone_gives_the_events_and_the_sound_of_a_recording(fake_device, sound, tmp_path):
+def test_a_microphone_gives_the_events_and_the_sound_of_a_recording(fake_device, bursts, tmp_path):
     words = ("--rate", RATE, "--seconds", "20", "--save-events", "clips", "--out", "events.jsonl")
-    done = fake_device(sound, TAGGER, "--device", "fake", *words)
+    done = fake_device(bursts, TAGGER, "--device", "fake", "--keep-share", "1", *words)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    audio.write(tmp_path / "sound.wav", sound, RATE)
+    audio.write(tmp_path / "sound.wav", bursts, RATE)
     tagger = load_tagger(TAGGER)
-    expected = tagger.events(tagger.score(tmp_path / "sound.wav"))
+    expected = tagger.events(tagger.score(tmp_path / "sound.wav"), EventRule(keep_share=1))
     lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert len(expected) > 4
     assert sorted((line["start"], line["end"], line["tags"][0]["label"]) for line in lines) == sorted(
@@ -155,27 +150,26 @@ def test_a_microphone_gives_the_events_and_the_sound_of_a_recording(fake_device,
     for line in lines:
         samples, _ = soundfile.read(tmp_path / line["clip"], dtype="float32")
         first = round(max(line["start"] - 1, 0) * RATE)
-        np.testing.assert_allclose(samples, sound[first : first + len(samples)], atol=1e-4)
+        np.testing.assert_allclose(samples, bursts[first : first + len(samples)], atol=1e-4)
         assert len(samples) == round(min(line["end"] + 1, 20) * RATE) - first
     assert {path.suffix for path in (tmp_path / "clips").iterdir()} == {".flac", ".json"}
 
 
-def test_microphones_are_listed_without_a_tagger(fake_device, sound):
-    done = fake_device(sound, "--list-devices")
+def test_microphones_are_listed_without_a_tagger(fake_device, bursts):
+    done = fake_device(bursts, "--list-devices")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[:4] == ["microphone", "number", "channels", "Hz"]
     assert "fake" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--device", "horn"], "--device 'horn': there is no such microphone (found 0 'fake'"),
-        (["--device", "a"], "--device 'a': several are called so"),
-        (["--device", "fake", "--rate", "123456789"], "microphone 'fake': does not record 1 channels at 123456789 Hz"),
-    ],
-)
-def test_a_microphone_that_is_not_there_is_told(fake_device, sound, words, message):
-    done = fake_device(sound, TAGGER, *words)
+def test_a_microphone_that_is_not_there_is_told(fake_device, bursts):
+    done = fake_device(bursts, TAGGER, "--device", "horn")
+    assert (done.returncode, "--device 'horn': there is no such microphone (found 0 'fake'" in done.stderr) == (2, True)
+    done = fake_device(bursts, TAGGER, "--device", "a")
+    assert (done.returncode, "--device 'a': several are called so" in done.stderr) == (2, True)
+
+
+def test_a_rate_that_it_does_not_record_is_told(fake_device, bursts):
+    done = fake_device(bursts, TAGGER, "--device", "0", "--rate", "123456789")
     assert done.returncode == 2
-    assert message in done.stderr
+    assert "microphone 'fake': does not record 1 channels at 123456789 Hz" in done.stderr
