@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/listening.py mn04_as ../shared/data/drums/audio/*.opus --seconds 90 \\
         [--out benchmarks/results/listening_mn04_as.json]
 
-Recordings, one after the other at 48 kHz, are written into the pipe in real time, and then once more as fast as it takes
-them. Events must be the same both times. The end of an event is known to a hop; its line can come no sooner than the
-window after it is whole.
+Recordings, one after the other at 48 kHz, are written into the pipe in real time, and then once more as fast as it
+takes them. Events must be the same both times. The end of an event is known to a hop; its line can come no sooner than
+the window after it is whole.
 """
 
 from __future__ import annotations

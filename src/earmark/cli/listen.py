@@ -165,13 +165,19 @@ def _open_keeper(
 
 @contextmanager
 def stopped_by_signals(source: Source) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the source, which ends all well; a second one does what it always does."""
+    """Ctrl-C and SIGTERM stop the source, which ends all well; a second one does what it always does.
+
+    One that is ignored, as Ctrl-C is by what a script sends to the background, stays ignored.
+    """
 
     def stop(number: int, _) -> None:
         signal.signal(number, before[number])
         source.stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     finally:

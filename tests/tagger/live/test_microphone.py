@@ -114,9 +114,9 @@ sys.exit(main())
 
 
 @pytest.fixture
-def fake_device(tmp_path):
-    """`fake_device(waveform, *words)`: `earmark listen` on a microphone that gives a waveform, faster than real time,
-    and after its end whatever it likes."""
+def on_fake_device(tmp_path):
+    """`on_fake_device(waveform, *words)`: Python in a process whose microphone "fake" gives a waveform, much faster
+    than real time, and after its end whatever it likes."""
     try:
         import_sounddevice()
     except MissingExtraError as error:
@@ -126,13 +126,41 @@ def fake_device(tmp_path):
         waveform.astype("<f4").tofile(tmp_path / "sound.raw")
         (tmp_path / "alsa.conf").write_text(ALSA.format(raw=tmp_path / "sound.raw"))
         environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "ALSA_CONFIG_PATH": str(tmp_path / "alsa.conf")}
-        command = [sys.executable, "-m", "earmark", "listen", *map(str, words)]
+        command = [sys.executable, *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
         if "found none at all" in done.stderr:
             pytest.skip("PortAudio has no ALSA here, or ALSA no `file` device")
         return done
 
     return run
+
+
+@pytest.fixture
+def fake_device(on_fake_device):
+    """`fake_device(waveform, *words)`: `earmark listen` there."""
+    return lambda waveform, *words: on_fake_device(waveform, "-m", "earmark", "listen", *words)
+
+
+def test_what_a_real_device_gives_too_fast_is_lost_and_counted(on_fake_device, bursts):
+    code = """
+import time
+import numpy as np
+from earmark.tagger.live import Microphone
+source = Microphone("fake", 8000)
+blocks = source.blocks()
+first = next(blocks)
+while source.backlog_seconds < 30 - len(first.samples) / 8000: time.sleep(0.01)
+time.sleep(0.1)
+parts = [first.samples]
+for block in blocks:
+    if block.n_lost: break
+    parts.append(block.samples)
+source.close()
+heard = np.concatenate(parts)
+print(len(heard) >= 30 * 8000, block.n_lost > 8000, np.array_equal(heard[:160_000], np.fromfile("sound.raw", "<f4")))
+"""
+    done = on_fake_device(bursts, "-c", code)
+    assert done.stdout == "True True True\n", done.stderr
 
 
 def test_a_microphone_gives_the_events_and_the_sound_of_a_recording(fake_device, bursts, tmp_path):
