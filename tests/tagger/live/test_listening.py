@@ -20,6 +20,17 @@ def events_of(listening):
     return sorted((heard.event for moment in listening for heard in moment.events), key=lambda event: event.start)
 
 
+def assert_same(events, expected):
+    """Windows come in other batches, so that scores may differ by rounding."""
+    assert [(event.label, event.start, event.end) for event in events] == [
+        (event.label, event.start, event.end) for event in expected
+    ]
+    for name in ("score", "mean_score"):
+        np.testing.assert_allclose(
+            [getattr(event, name) for event in events], [getattr(event, name) for event in expected], atol=1e-6
+        )
+
+
 def as_s16(waveform):
     return np.rint(waveform * 32767).astype("<i2")
 
@@ -34,7 +45,7 @@ def test_a_pipe_gives_the_events_of_its_file(make_tagger, make_tone, piped, chun
         assert [event.label for event in got] == ["low"]
         return
     assert len(got) == 4
-    assert got == tagger.events(tagger.score(path), rule)
+    assert_same(got, tagger.events(tagger.score(path), rule))
 
 
 def test_whole_numbers_and_two_channels_give_the_events_of_their_mean(make_tagger, make_tone, piped, tones):
@@ -44,10 +55,7 @@ def test_whole_numbers_and_two_channels_give_the_events_of_their_mean(make_tagge
     expected = tagger.events(tagger.score(path))
     for content, n_channels in ((left.tobytes(), 1), (both, 2)):
         got = events_of(Listening(piped(content, 8000, "s16le", n_channels), tagger))
-        assert [(event.label, event.start, event.end) for event in got] == [
-            (event.label, event.start, event.end) for event in expected
-        ]
-        np.testing.assert_allclose([event.score for event in got], [event.score for event in expected], atol=1e-6)
+        assert_same(got, expected)
 
 
 def test_a_little_that_is_lost_is_heard_as_silence_and_times_stay_true(make_tagger, given, tones):
@@ -57,9 +65,7 @@ def test_a_little_that_is_lost_is_heard_as_silence_and_times_stay_true(make_tagg
     assert (loss.start, loss.end) == (2.5, 2.55)
     assert moments[-1].seconds == len(waveform) / 8000
     waveform[20_000:20_400] = 0
-    assert events_of(Listening(given(waveform), tagger)) == sorted(
-        (heard.event for moment in moments for heard in moment.events), key=lambda event: event.start
-    )
+    assert_same(events_of(Listening(given(waveform), tagger)), events_of(moments))
 
 
 def test_after_much_that_is_lost_a_new_stream_begins_at_the_true_time(make_tagger, given, tones):
@@ -133,15 +139,15 @@ def test_no_sound_at_all_is_no_event(make_tagger, given):
 def test_memory_does_not_grow_with_what_was_heard(make_tagger, given, tones, tmp_path):
     tagger, second = make_tagger(), tones((500, 5.0), (3000, 5.0))
     keeper = ClipKeeper(tmp_path, 8000, ORIGIN, 1.0, longest_delay(tagger, EventRule()))
-    source = given(np.tile(second, 15))
+    source = given(np.tile(second, 10))
     tracemalloc.start()
     for number, _ in enumerate(Listening(source, tagger, keeper=keeper)):
-        if number == 300:
+        if number == 250:
             early = tracemalloc.get_traced_memory()[0]
     grown = tracemalloc.get_traced_memory()[0] - early
     tracemalloc.stop()
     assert grown < 200_000
-    assert len(list(tmp_path.glob("*.flac"))) == 30
+    assert len(list(tmp_path.glob("*.flac"))) == 20
 
 
 def moment_of(make_tagger, given, **fields):
