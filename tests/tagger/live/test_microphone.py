@@ -214,19 +214,21 @@ def test_a_microphone_gives_the_events_and_the_sound_of_a_recording(fake_device,
     assert {path.suffix for path in (tmp_path / "clips").iterdir()} == {".flac", ".json"}
 
 
-def test_microphones_are_listed_without_a_tagger(fake_device, bursts):
-    done = fake_device(bursts, "--list-devices")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[:4] == ["microphone", "number", "channels", "Hz"]
-    assert "fake" in done.stdout
-
-
-def test_a_microphone_that_is_not_there_is_told(fake_device, bursts):
-    done = fake_device(bursts, TAGGER, "--device", "horn")
-    assert (done.returncode, "--device 'horn': there is no such microphone (found 0 'fake'" in done.stderr) == (2, True)
-
-
-def test_a_rate_that_it_does_not_record_is_told(fake_device, bursts):
-    done = fake_device(bursts, TAGGER, "--device", "0", "--rate", "123456789")
-    assert done.returncode == 2
+def test_microphones_are_listed_and_what_is_not_there_or_not_recorded_is_told(on_fake_device, bursts):
+    code = f"""
+import sys
+from earmark.__main__ import main
+for words in (["--list-devices"], ["--device", "horn"], ["--device", "0", "--rate", "123456789"]):
+    sys.argv = ["earmark", "listen", *words, *([{str(TAGGER)!r}] if len(words) > 1 else [])]
+    try:
+        print(main())
+    except SystemExit as end:
+        print(end.code)
+"""
+    done = on_fake_device(bursts, "-c", code)
+    *listed, listed_well, not_there, not_recorded = done.stdout.splitlines()
+    assert (listed_well, not_there, not_recorded) == ("0", "2", "2"), done.stderr
+    assert listed[0].split() == ["microphone", "number", "channels", "Hz"]
+    assert listed[1].split()[:2] == ["fake", "0"]
+    assert "--device 'horn': there is no such microphone (found 0 'fake'" in done.stderr
     assert "microphone 'fake': does not record 1 channels at 123456789 Hz" in done.stderr
