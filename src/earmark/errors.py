@@ -43,10 +43,10 @@ class FetchError(EarmarkError):
 
 
 class MissingExtraError(EarmarkError):
-    """A package that this command needs is not installed."""
+    """A package that this command needs is not installed. also: what pip cannot install."""
 
-    def __init__(self, package: str, purpose: str, extra: str):
-        super().__init__(f"{package} is needed to {purpose}. pip install 'earmark[{extra}]'")
+    def __init__(self, package: str, purpose: str, extra: str, also: str = ""):
+        super().__init__(f"{package} is needed to {purpose}. pip install 'earmark[{extra}]'{also}")
 
 
 def summarise_rows(messages: Sequence[str], shown: int = 5, report: Path | None = None) -> str:

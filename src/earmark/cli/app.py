@@ -19,6 +19,7 @@ from earmark.cli import (
     few_shot,
     ladder,
     leaderboard,
+    listen,
     models,
     plot,
     review,
@@ -72,6 +73,7 @@ app.command()(score.thresholds)
 app.command()(score.report)
 app.command()(review.review)
 app.command()(tag.tag)
+app.command()(listen.listen)
 app.command()(submit.submit)
 app.command()(plot.plot)
 app.command()(embed.embed)

@@ -78,3 +78,17 @@ TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name th
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Recordings heard at once; one per core unless given.", show_default=False)
 ]
+KeepShare = Annotated[
+    float | None,
+    typer.Option(
+        help="An event goes on down to this share of its label's threshold. [default: 0.5]",
+        metavar="SHARE",
+        show_default=False,
+    ),
+]
+MinSeconds = Annotated[
+    float | None, typer.Option(help="Leaves out events that are shorter.", metavar="SECONDS", show_default=False)
+]
+JoinSeconds = Annotated[
+    float | None, typer.Option(help="Joins events of a label no further apart.", metavar="SECONDS", show_default=False)
+]

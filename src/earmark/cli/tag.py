@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from earmark.cli.options import TaggerName, Threads
+from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, TaggerName, Threads
 
 if TYPE_CHECKING:
     from earmark.tagger.embed import EmbeddedClip
@@ -25,21 +25,6 @@ if TYPE_CHECKING:
 
     Heard = TaggedClip | EmbeddedClip
     Warnings = list[tuple[Path, str]]  # recording, what is said of it
-
-KeepShare = Annotated[
-    float | None,
-    typer.Option(
-        help="An event goes on down to this share of its label's threshold. [default: 0.5]",
-        metavar="SHARE",
-        show_default=False,
-    ),
-]
-MinSeconds = Annotated[
-    float | None, typer.Option(help="Leaves out events that are shorter.", metavar="SECONDS", show_default=False)
-]
-JoinSeconds = Annotated[
-    float | None, typer.Option(help="Joins events of a label no further apart.", metavar="SECONDS", show_default=False)
-]
 
 
 def tag(

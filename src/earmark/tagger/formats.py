@@ -114,12 +114,7 @@ class JsonlWriter(TextWriter):
             self._row(path, row, extra)
 
     def _row(self, path: str, row: Row, extra: dict) -> None:
-        line = {"path": path, "start": _microseconds(row.start), "end": _microseconds(row.end)}
-        line["tags"] = [
-            {"label": tag.label, "score": _short(tag.score)}
-            | ({"mean_score": _short(tag.mean_score)} if isinstance(tag, Event) else {})
-            for tag in row.tags
-        ]
+        line = row_document(path, row)
         if not row.tags:
             line[UNKNOWN] = True
         if self.selection.all_scores:
@@ -251,6 +246,16 @@ def open_output(out: Path | None, format: str) -> Iterator[TextIO | BinaryIO]:
         open(temporary, "w", encoding="utf-8", errors=errors, newline="") as file,
     ):
         yield file
+
+
+def row_document(path: str, row: Row) -> dict:
+    """What JSON lines say of a row in any case."""
+    tags = [
+        {"label": tag.label, "score": _short(tag.score)}
+        | ({"mean_score": _short(tag.mean_score)} if isinstance(tag, Event) else {})
+        for tag in row.tags
+    ]
+    return {"path": path, "start": _microseconds(row.start), "end": _microseconds(row.end), "tags": tags}
 
 
 def table_columns(tagger: Tagger, selection: Selection) -> list[str]:

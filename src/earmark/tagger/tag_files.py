@@ -149,7 +149,11 @@ def sound_warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
     Raises:
         AudioError: it cannot be read.
     """
-    rate = audio.probe(clip.path).sample_rate
+    return rate_warnings(tagger, audio.probe(clip.path).sample_rate)
+
+
+def rate_warnings(tagger: Tagger, rate: int) -> tuple[str, ...]:
+    """Whether sound of a rate (Hz) lacks the upper part of what the tagger hears."""
     if rate >= tagger.sample_rate:
         return ()
     return (
