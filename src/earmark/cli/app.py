@@ -16,6 +16,7 @@ from earmark.cli import (
     embed,
     ensemble,
     evaluate,
+    export,
     few_shot,
     ladder,
     leaderboard,
@@ -72,6 +73,7 @@ app.command()(score.thresholds)
 app.command()(score.report)
 app.command()(review.review)
 app.command()(tag.tag)
+app.command()(export.export)
 app.command()(submit.submit)
 app.command()(plot.plot)
 app.command()(embed.embed)

@@ -1,0 +1,510 @@
+// The page's story: a sound comes in, is tagged by the engine, drawn, heard, judged against thresholds, saved. Every text that comes from
+// a file, a tagger or a server is set as text, never as HTML.
+
+import { Bars } from "./bars.js";
+import * as engine from "./engine.js";
+import { FORMATS } from "./export_files.js";
+import { openMicrophone, Recording } from "./microphone.js";
+import { axis, clock, mel, Picture } from "./picture.js";
+import { Player } from "./player.js";
+import { Problem } from "./problems.js";
+import { asserted, limits, ranked, uncalibrated } from "./reader.js";
+import { decode } from "./sound.js";
+import { Timeline } from "./timeline.js";
+import { writeWav } from "./wav.js";
+
+const LIVE_SECONDS = 30; // shown of what the microphone hears
+const LIVE_STEP_MS = 100;
+const LONGEST_LIVE_SECONDS = 3600;
+const SHORTEST_VIEW_SECONDS = 2;
+const ZOOM_FROM_SECONDS = 15; // shorter sounds are shown whole
+const N_NAMED = 5; // labels of the headline
+const KILOHERTZ = [0.5, 1, 2, 4, 8, 16];
+const TITLES = {
+  unreadable: "The sound cannot be read",
+  too_long: "The sound is too long",
+  too_large: "The file is too large",
+  microphone: "The microphone cannot be used",
+  unauthorized: "The server wants a token",
+  busy: "The server is busy",
+  gone: "The server does not answer",
+};
+
+const $ = (id) => document.getElementById(id);
+const state = {
+  tagger: null,
+  given: null, // the file that was given, to be heard again by another tagger
+  name: "",
+  heard: null, // {starts, ends, scores, clip, warnings} of what was heard
+  seconds: 0,
+  picture: null,
+  view: { from: 0, to: 1 },
+  work: null, // AbortController of what is going on
+  live: null,
+};
+let taggers = [];
+
+const player = new Player(moved);
+const bars = new Bars({ body: $("bars"), play: playStrongest });
+const timeline = new Timeline({ list: $("lanes"), all: $("all-lanes"), play: playStretch, say });
+
+// ---- beginning
+
+async function begin() {
+  $("where").textContent = engine.WHERE;
+  try {
+    taggers = await engine.taggers();
+  } catch (error) {
+    return fail(error);
+  }
+  $("key").hidden = true;
+  clearProblem();
+  $("taggers").replaceChildren(...taggers.map(({ name }) => Object.assign(document.createElement("option"), { textContent: name })));
+  $("choice").hidden = false;
+  $("taggers").hidden = taggers.length === 1;
+  $("choose").disabled = $("microphone").disabled = false;
+  chooseTagger();
+}
+
+function chooseTagger() {
+  const tagger = (state.tagger = taggers[Math.max($("taggers").selectedIndex, 0)]);
+  const labels = `${tagger.labels.length} label${tagger.labels.length === 1 ? "" : "s"}`;
+  const one = taggers.length === 1 ? `${tagger.name}: ` : "";
+  $("facts").textContent = `${one}${labels}, hears up to ${tagger.sample_rate / 2000} kHz, ${tagger.window_seconds} s at a time`;
+  if (state.given) hear(state.given);
+}
+
+// ---- a file
+
+async function hear(file) {
+  await stopLive();
+  const [tagger, work] = [state.tagger, begun(file.name)];
+  const options = { signal: work.signal, progress: (share) => progress("Listening", share) };
+  state.given = file;
+  progress("Reading");
+  const sound = decode(file, tagger.sample_rate, { signal: work.signal });
+  const isHearable = player.open(file);
+  const drawn = sound.then(
+    (decoded) => work.signal.aborted || show(decoded),
+    (error) => (error instanceof Problem ? null : Promise.reject(error)), // the engine says what is to be said
+  );
+  drawn.catch(() => {});
+  try {
+    const heard = await engine.tag({ file, sound }, tagger, options);
+    if (work.signal.aborted) return;
+    const isDrawn = await drawn;
+    if (work.signal.aborted) return;
+    if (!isDrawn) heard.asides = ["This browser cannot read the format: the sound is tagged, but cannot be drawn here."];
+    $("play").disabled = !(await isHearable);
+    finish(heard);
+  } catch (error) {
+    if (!work.signal.aborted) fail(error);
+  }
+}
+
+// What was there before goes; what is begun can be cancelled.
+function begun(name) {
+  state.work?.abort();
+  state.work = new AbortController();
+  Object.assign(state, { name, heard: null, picture: null, given: null });
+  player.close();
+  bars.clear();
+  clearProblem();
+  document.body.classList.add("has-sound");
+  $("heard").hidden = true;
+  $("name").textContent = name;
+  return state.work;
+}
+
+function progress(doing, share = null) {
+  $("busy").hidden = false;
+  $("doing").textContent = share === null ? `${doing} …` : `${doing}: ${Math.floor(100 * share)} %`;
+  if (share === null) $("progress").removeAttribute("value");
+  else $("progress").value = share;
+}
+
+// ---- what is shown
+
+function show({ samples, sampleRate }) {
+  const topHz = Math.min(sampleRate, state.tagger.sample_rate) / 2;
+  state.picture = new Picture(() => samples, sampleRate, topHz);
+  kilohertz(topHz);
+  state.seconds = samples.length / sampleRate;
+  return true;
+}
+
+function kilohertz(topHz) {
+  const shown = KILOHERTZ.filter((khz) => 1000 * khz < 0.95 * topHz);
+  $("kilohertz").replaceChildren(
+    ...shown.map((khz, i) => {
+      const tick = Object.assign(document.createElement("span"), { textContent: i === shown.length - 1 ? `${khz} kHz` : khz });
+      tick.style.bottom = `${(100 * mel(1000 * khz)) / mel(topHz)}%`;
+      return tick;
+    }),
+  );
+}
+
+function finish(heard) {
+  state.work = null;
+  state.heard = heard;
+  if (!state.picture) state.seconds = heard.ends.reduce((a, b) => Math.max(a, b), 0);
+  state.view = { from: 0, to: state.seconds };
+  $("busy").hidden = true;
+  $("length").textContent = `· ${clock(state.seconds, 1)}`;
+  const said = [...heard.warnings, ...(heard.asides ?? []), uncalibrated(state.tagger, state.seconds)].filter(Boolean);
+  $("warnings").hidden = !said.length;
+  $("warnings").replaceChildren(...said.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  reveal({ isLive: false });
+  judge();
+  moved(0, false);
+  say(`Done. ${$("verdict").textContent}`);
+}
+
+function reveal({ isLive }) {
+  $("heard").hidden = false;
+  $("live").hidden = !isLive;
+  $("hearing").hidden = isLive;
+  $("exports").hidden = isLive;
+  $("zoom").hidden = isLive || state.seconds < ZOOM_FROM_SECONDS;
+  $("tracks").classList.toggle("is-undrawn", !state.picture);
+  draw();
+}
+
+function draw() {
+  const { picture, view } = state;
+  if ($("heard").hidden) return;
+  picture?.waveform($("waveform"), view.from, view.to);
+  picture?.spectrogram($("spectrogram"), view.from, view.to);
+  axis($("axis"), view.from, view.to);
+  timeline.draw(view);
+  moved(player.seconds, player.isPlaying);
+}
+
+// ---- thresholds
+
+const threshold = () => (Number($("threshold").value) ? Number($("threshold").value) / 100 : null);
+
+// Everything that depends on the threshold.
+function judge() {
+  const own = threshold() === null;
+  const value = own ? "the tagger’s own, by label" : threshold().toFixed(2);
+  $("threshold-value").textContent = value;
+  $("threshold").setAttribute("aria-valuetext", value);
+  if (!state.heard) return;
+  timeline.show(state.tagger, state.heard, limits(state.tagger, "window", threshold()));
+  if (!state.live) $("verdict").textContent = verdict();
+  showBars();
+}
+
+// What the whole is judged by: clip scores, or of a recording that was heard as it came each label where it is strongest.
+function whole() {
+  const { heard, tagger } = state;
+  if (heard.clip) return { row: heard.clip, level: "clip" };
+  const row = new Float32Array(tagger.labels.length);
+  heard.scores.forEach((score, at) => (row[at % row.length] = Math.max(row[at % row.length], score)));
+  return { row, level: "window" };
+}
+
+const named = (labels) =>
+  labels.slice(0, N_NAMED).join(", ") + (labels.length > N_NAMED ? ` and ${labels.length - N_NAMED} more` : "");
+
+function verdict() {
+  const { tagger } = state;
+  const { row, level } = whole();
+  const found = ranked(asserted(row, limits(tagger, level, threshold()), tagger.multi_label), row);
+  if (found.length) return named(found.map((label) => tagger.labels[label]));
+  const inTime = timeline.lanes.map(({ label }) => tagger.labels[label]);
+  if (inTime.length) return `Nothing in the whole reached its threshold; in parts ${named(inTime)}`;
+  return "Nothing reached its threshold";
+}
+
+// Bars of the window at the playhead while it plays, of the newest while the microphone is open, else of the whole.
+function showBars() {
+  const { heard, tagger, live } = state;
+  const classes = tagger.labels.length;
+  const at = live ? heard.starts.length - 1 : player.isPlaying ? windowAt(player.seconds) : -1;
+  const { row, level } = at < 0 ? whole() : { row: heard.scores.subarray(at * classes, (at + 1) * classes), level: "window" };
+  const limit = limits(tagger, level, threshold());
+  bars.show(tagger.labels, row, limit, tagger.multi_label);
+  const places = { clip: "The whole sound", window: "Each label where it is strongest" };
+  $("bars-of").textContent =
+    at < 0 ? places[level] : `From ${clock(heard.starts[at], 1)} to ${clock(heard.ends[at], 1)}`;
+  $("about-bars").textContent = asserted(row, limit, tagger.multi_label).length
+    ? "A mark is the threshold."
+    : "Nothing here reached its threshold, which the mark shows. These come nearest.";
+}
+
+// The window whose middle is nearest.
+function windowAt(seconds) {
+  const { starts, ends } = state.heard;
+  let best = 0;
+  for (let i = 1; i < starts.length; i++)
+    if (Math.abs(starts[i] + ends[i] - 2 * seconds) < Math.abs(starts[best] + ends[best] - 2 * seconds)) best = i;
+  return best;
+}
+
+// ---- hearing
+
+function playStretch(start, end) {
+  if (state.live || $("play").disabled) return;
+  if (start < state.view.from || end > state.view.to) look(start, state.view.to - state.view.from);
+  player.play(start, end).catch(cannotPlay);
+}
+
+function playStrongest(label) {
+  const { heard, tagger } = state;
+  let best = 0;
+  for (let i = 1; i < heard.starts.length; i++)
+    if (heard.scores[i * tagger.labels.length + label] > heard.scores[best * tagger.labels.length + label]) best = i;
+  playStretch(heard.starts[best], heard.ends[best]);
+}
+
+function toggle() {
+  if (player.isPlaying) player.pause();
+  else player.play().catch(cannotPlay);
+}
+
+function cannotPlay(error) {
+  if (error.name !== "AbortError") say(`This browser cannot play the sound (${error.name}).`);
+}
+
+function moved(seconds, isPlaying) {
+  const { view } = state;
+  $("play").textContent = isPlaying ? "Pause" : "Play";
+  $("time").textContent = `${clock(seconds, 1)} / ${clock(state.seconds, 1)}`;
+  const share = (seconds - view.from) / (view.to - view.from);
+  $("playhead").hidden = !!state.live || share < 0 || share > 1 || (!isPlaying && seconds === 0);
+  $("playhead").style.left = `${100 * share}%`;
+  $("drawn").setAttribute("aria-valuemax", state.seconds.toFixed(1));
+  $("drawn").setAttribute("aria-valuenow", seconds.toFixed(1));
+  $("drawn").setAttribute("aria-valuetext", `${clock(seconds, 1)} of ${clock(state.seconds, 1)}`);
+  if (isPlaying && seconds > view.to && view.to < state.seconds) look(view.to, view.to - view.from);
+  if (state.heard && !state.live) showBars();
+}
+
+function look(from, span) {
+  const length = Math.min(Math.max(span, SHORTEST_VIEW_SECONDS), state.seconds);
+  const first = Math.min(Math.max(from, 0), state.seconds - length);
+  state.view = { from: first, to: first + length };
+  draw();
+}
+
+function zoom(factor) {
+  const { from, to } = state.view;
+  const middle = player.seconds >= from && player.seconds <= to && player.seconds ? player.seconds : (from + to) / 2;
+  look(middle - (factor * (to - from)) / 2, factor * (to - from));
+}
+
+// ---- the microphone
+
+async function listen() {
+  await stopLive();
+  const { tagger } = state;
+  const work = begun("Microphone");
+  const classes = tagger.labels.length;
+  const heard = { starts: [], ends: [], scores: new Float32Array(0), clip: null, warnings: [] };
+  const scores = new Recording();
+  const window = ({ start, end, scores: row }) => {
+    heard.starts.push(start);
+    heard.ends.push(end);
+    scores.push(row);
+    heard.scores = scores.samples;
+    if (state.live?.heard === heard) newWindow(classes);
+  };
+  const begin = (sampleRate) => {
+    const recording = new Recording();
+    const stream = engine.stream(tagger, sampleRate, { window, problem: (error) => stopLive().then(() => fail(error)) });
+    Object.assign(state, { heard, live: { heard, recording, stream, sampleRate, microphone: null, timer: null } });
+    return (block) => {
+      recording.push(block);
+      stream.push(block);
+    };
+  };
+  progress("Waiting for the microphone");
+  try {
+    const microphone = await openMicrophone(begin, () => stopLive().then(() => say("The microphone has gone away.")));
+    if (work.signal.aborted) return microphone.stop();
+    state.live.microphone = microphone;
+    startLive();
+  } catch (error) {
+    state.live = null;
+    if (!work.signal.aborted) fail(error);
+  }
+}
+
+function startLive() {
+  const { recording, sampleRate } = state.live;
+  $("busy").hidden = true;
+  $("length").textContent = $("bars-of").textContent = "";
+  $("warnings").hidden = true;
+  $("about-bars").textContent = "";
+  $("verdict").textContent = `Listening; tags come every ${state.tagger.hop_seconds} s, after the first ${state.tagger.window_seconds} s`;
+  show({ samples: recording.samples, sampleRate });
+  state.picture.samples = () => recording.samples;
+  state.picture.isGrowing = true;
+  timeline.show(state.tagger, state.heard, limits(state.tagger, "window", threshold()));
+  state.live.timer = setInterval(follow, LIVE_STEP_MS);
+  follow();
+  reveal({ isLive: true });
+  $("stop").focus();
+}
+
+function follow() {
+  const { recording, sampleRate } = state.live;
+  state.seconds = recording.samples.length / sampleRate;
+  $("elapsed").textContent = clock(state.seconds);
+  const from = Math.max(0, state.seconds - LIVE_SECONDS);
+  state.view = { from, to: from + LIVE_SECONDS };
+  draw();
+  if (state.seconds > LONGEST_LIVE_SECONDS) stopLive().then(() => say("The microphone was stopped after an hour."));
+}
+
+function newWindow(classes) {
+  const { heard, tagger } = state;
+  const row = heard.scores.subarray(heard.scores.length - classes);
+  const found = ranked(asserted(row, limits(tagger, "window", threshold()), tagger.multi_label), row);
+  const text = found.length ? named(found.map((label) => tagger.labels[label])) : "Nothing reaches its threshold";
+  if ($("verdict").textContent !== text) say(text);
+  $("verdict").textContent = text;
+  judge();
+}
+
+async function stopLive() {
+  const { live } = state;
+  if (!live?.microphone || live.isEnding) return;
+  live.isEnding = true;
+  clearInterval(live.timer);
+  $("live").hidden = true;
+  progress("Listening to the end");
+  await live.microphone.stop();
+  await live.stream.close();
+  state.live = null;
+  state.picture.isGrowing = false;
+  state.seconds = live.recording.samples.length / live.sampleRate;
+  $("play").disabled = !(await player.open(writeWav(live.recording.samples, live.sampleRate)));
+  if (live.heard.starts.length) finish(live.heard);
+  else $("busy").hidden = $("heard").hidden = true;
+}
+
+// ---- what is said
+
+function say(text) {
+  $("said").textContent = text;
+}
+
+function fail(error) {
+  state.work = null;
+  $("busy").hidden = true;
+  $("heard").hidden = true;
+  const make = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
+  const isOurs = !(error instanceof Problem);
+  const title = isOurs ? "This is a fault of the page" : (TITLES[error.reason] ?? "That did not work");
+  $("problem").replaceChildren(make("strong", title), make("p", error.message));
+  $("problem").hidden = false;
+  $("key").hidden = error.reason !== "unauthorized";
+  if (error.reason === "unauthorized") $("token").focus();
+  if (isOurs) console.error(error);
+}
+
+function clearProblem() {
+  $("problem").hidden = true;
+  $("problem").replaceChildren();
+  say("");
+}
+
+function cancel() {
+  state.work?.abort();
+  Object.assign(state, { work: null, given: null });
+  $("busy").hidden = true;
+  say("Cancelled.");
+}
+
+// ---- saving
+
+function save({ suffix, kind, write }) {
+  const { tagger, heard, name } = state;
+  const text = write({ name, tagger, heard, threshold: threshold() });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: kind }));
+  link.download = `${name}${suffix}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  say(`${link.download} is saved.`);
+}
+
+// ---- dark and light
+
+function scheme(chosen) {
+  const isDark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  if (chosen) document.documentElement.dataset.scheme = chosen;
+  $("scheme").textContent = isDark ? "Light" : "Dark";
+  $("scheme").setAttribute("aria-label", isDark ? "Light colours" : "Dark colours");
+  draw();
+}
+
+function kept(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(name, value);
+    return localStorage.getItem(name);
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
+// ---- what can be done
+
+$("choose").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  if ($("file").files.length) hear($("file").files[0]);
+  $("file").value = ""; // the same file may be chosen again
+});
+$("microphone").addEventListener("click", listen);
+$("stop").addEventListener("click", stopLive);
+$("cancel").addEventListener("click", cancel);
+$("taggers").addEventListener("change", chooseTagger);
+$("threshold").addEventListener("input", judge);
+$("play").addEventListener("click", toggle);
+$("less").addEventListener("click", () => zoom(2));
+$("more").addEventListener("click", () => zoom(0.5));
+$("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  engine.useToken($("token").value.trim());
+  begin();
+});
+$("scheme").addEventListener("click", () => scheme(kept("scheme", $("scheme").textContent.toLowerCase()) ?? $("scheme").textContent.toLowerCase()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => kept("scheme") ?? scheme());
+
+$("drawn").addEventListener("click", (event) => {
+  if (state.live || $("play").disabled) return;
+  const box = $("drawn").getBoundingClientRect();
+  const { from, to } = state.view;
+  player.play(from + ((event.clientX - box.left) / box.width) * (to - from)).catch(cannotPlay);
+});
+const MOVES = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -Infinity, End: Infinity };
+$("drawn").addEventListener("keydown", (event) => {
+  if (state.live || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key in MOVES) player.seek(player.seconds + MOVES[event.key]);
+  else if (event.key === " ") toggle();
+  else if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 0.5 : 2);
+  else return;
+  event.preventDefault();
+});
+
+for (const kind of ["dragover", "dragleave", "drop"])
+  addEventListener(kind, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("is-over", kind === "dragover");
+    if (kind === "drop" && state.tagger && event.dataTransfer.files.length) hear(event.dataTransfer.files[0]);
+  });
+new ResizeObserver(draw).observe($("tracks"));
+
+for (const format of Object.values(FORMATS)) {
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: format.title });
+  button.addEventListener("click", () => save(format));
+  $("exports").append(button);
+}
+$("exports").prepend("Save the tags over time as");
+
+scheme(kept("scheme"));
+judge();
+begin();
