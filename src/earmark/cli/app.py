@@ -23,6 +23,7 @@ from earmark.cli import (
     plot,
     review,
     score,
+    serve,
     split,
     submit,
     sweep,
@@ -72,6 +73,7 @@ app.command()(score.thresholds)
 app.command()(score.report)
 app.command()(review.review)
 app.command()(tag.tag)
+app.command()(serve.serve)
 app.command()(submit.submit)
 app.command()(plot.plot)
 app.command()(embed.embed)
