@@ -100,6 +100,38 @@ class Framing:
             yield np.stack(some)
 
 
+class WindowStream:
+    """The same windows as `frame`, of a sound that comes in pieces; holds no more than a window and a piece."""
+
+    def __init__(self, window_samples: int, hop_samples: int, padding: str):
+        self._window_samples, self._hop_samples, self._padding = window_samples, hop_samples, padding
+        self._held = np.zeros(0, dtype=np.float32)
+        self._held_start = 0  # index in the recording of _held[0]
+        self._next_start = 0
+
+    def push(self, samples: np.ndarray) -> Iterator[Window]:
+        """Take float32 (samples,), any number; the windows that are whole by them, which must all be taken."""
+        length = self._window_samples
+        self._held = np.concatenate([self._held, samples])
+        while self._next_start + length <= self._held_start + len(self._held):
+            offset = self._next_start - self._held_start
+            yield Window(self._held[offset : offset + length], self._next_start, self._next_start + length)
+            self._next_start += self._hop_samples
+        # The last window may have to reach back a whole window from the end, so that much is kept.
+        drop = min(self._next_start - self._held_start, len(self._held) - length)
+        if drop > 0:
+            self._held, self._held_start = self._held[drop:], self._held_start + drop
+
+    def close(self) -> Iterator[Window]:
+        """The window that is left at the end, if there is one; of no samples, there is none."""
+        total = self._held_start + len(self._held)
+        last_stop = self._next_start - self._hop_samples + self._window_samples if self._next_start else 0
+        if 0 < total < self._window_samples:
+            yield Window(pad(self._held, self._window_samples, self._padding), 0, total)
+        elif total > last_stop:
+            yield Window(self._held[-self._window_samples :], total - self._window_samples, total)
+
+
 def frame_stream(
     blocks: Iterable[np.ndarray], window_samples: int, hop_samples: int, padding: str
 ) -> Iterator[Window]:
@@ -111,25 +143,10 @@ def frame_stream(
     Yields:
         Window, in order. A recording without a single sample yields none.
     """
-    held = np.zeros(0, dtype=np.float32)
-    held_start = 0  # index in the recording of held[0]
-    next_start = 0
+    stream = WindowStream(window_samples, hop_samples, padding)
     for block in blocks:
-        held = np.concatenate([held, block])
-        while next_start + window_samples <= held_start + len(held):
-            offset = next_start - held_start
-            yield Window(held[offset : offset + window_samples], next_start, next_start + window_samples)
-            next_start += hop_samples
-        # The last window may have to reach back a whole window from the end, so that much is kept.
-        drop = min(next_start - held_start, len(held) - window_samples)
-        if drop > 0:
-            held, held_start = held[drop:], held_start + drop
-    total = held_start + len(held)
-    last_stop = next_start - hop_samples + window_samples if next_start else 0
-    if 0 < total < window_samples:
-        yield Window(pad(held, window_samples, padding), 0, total)
-    elif total > last_stop:
-        yield Window(held[-window_samples:], total - window_samples, total)
+        yield from stream.push(block)
+    yield from stream.close()
 
 
 def pool(scores: np.ndarray, how: str) -> np.ndarray:

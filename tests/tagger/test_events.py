@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from earmark.errors import ConfigError
 from earmark.predictions import Predictions
-from earmark.tagger.events import Event, EventRule, find_events
+from earmark.tagger.events import Event, EventFinder, EventRule, by_start, find_events
 
 LABELS = ("owl", "frog")
 
@@ -167,3 +167,46 @@ def test_the_scores_of_a_day_leave_no_rounding_behind():
 def test_a_rule_that_cannot_be_followed_is_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         EventRule(**fields)
+
+
+def found_in_pieces(scores, limits, rule, multi_label, sizes):
+    """Events of windows that come a few at a time, in the order in which they end."""
+    finder = EventFinder(LABELS, np.array(limits), rule, multi_label)
+    in_order = scores.rows(np.argsort(scores.starts, kind="stable"))
+    events, first = [], 0
+    for size in [*sizes, len(scores)]:
+        events += finder.push(in_order.rows(slice(first, first + size)))
+        first += size
+    return events + finder.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(WINDOWS, LIMITS, RULES, st.booleans(), st.lists(st.integers(0, 4), max_size=12))
+def test_windows_a_few_at_a_time_have_the_same_events(scores, limits, rule, multi_label, sizes):
+    whole = find_events(scores, np.array(limits), rule, multi_label)
+    assert by_start(found_in_pieces(scores, limits, rule, multi_label, sizes), LABELS) == whole
+
+
+@settings(max_examples=100, deadline=None)
+@given(WINDOWS, LIMITS, RULES)
+def test_an_event_comes_once_and_never_before_what_was_called_undecided(scores, limits, rule):
+    finder = EventFinder(LABELS, np.array(limits), rule)
+    undecided = -math.inf
+    for row in np.argsort(scores.starts, kind="stable"):
+        ended = finder.push(scores.rows([row]))
+        assert all(event.start >= undecided for event in ended)
+        assert finder.undecided_from >= undecided
+        undecided = finder.undecided_from
+        assert all(event.start >= undecided for event in finder.sounding)
+    assert all(event.start >= undecided for event in finder.close())
+    assert (finder.sounding, finder.undecided_from) == ([], math.inf)
+
+
+def test_what_sounds_is_known_while_it_sounds_and_little_is_held():
+    finder = EventFinder(("owl",), np.array([0.5]), EventRule())
+    for start in range(1000):
+        windows = predictions([(start, start + 4, float(start > 500))], ("owl",))
+        assert finder.push(windows) == []
+    (event,) = finder.sounding
+    assert (event.start, event.end, event.score) == (502, 999, 1.0)
+    assert len(finder._scores) <= 4

@@ -24,6 +24,7 @@ from earmark.cli import (
     plot,
     review,
     score,
+    serve,
     split,
     submit,
     sweep,
@@ -74,6 +75,7 @@ app.command()(score.report)
 app.command()(review.review)
 app.command()(tag.tag)
 app.command()(export.export)
+app.command()(serve.serve)
 app.command()(submit.submit)
 app.command()(plot.plot)
 app.command()(embed.embed)

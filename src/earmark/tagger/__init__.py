@@ -7,6 +7,7 @@ from earmark.tagger.embed import EmbeddedClip, Embeddings, collect, embed_files
 from earmark.tagger.events import Event, EventRule
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import TaggedClip, score_files, tag_files
+from earmark.tagger.tag_stream import Heard, TagStream
 from earmark.tagger.tagger import Clip, Tag, Tagger, load_tagger
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "Embeddings",
     "Event",
     "EventRule",
+    "Heard",
     "Tag",
+    "TagStream",
     "TaggedClip",
     "Tagger",
     "TaggerMetadata",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -66,41 +66,162 @@ def find_events(scores: Predictions, limits: np.ndarray, rule: EventRule, multi_
 
     Source: two thresholds as in Canny (1986), along time.
     """
-    limits = np.asarray(limits, dtype=np.float32)
-    if not len(scores):
-        return []
-    steps = _Steps(scores)
-    best = None if multi_label else steps.best()
-    found = []
-    # No step exceeds all of its windows: most of many labels need no look.
-    for number in np.flatnonzero(scores.scores.max(axis=0) >= limits):
+    finder = EventFinder(scores.labels, limits, rule, multi_label)
+    in_order = scores.rows(np.argsort(scores.starts, kind="stable"))
+    return by_start(finder.push(in_order) + finder.close(), scores.labels)
+
+
+def by_start(events: Iterable[Event], labels: Sequence[str]) -> list[Event]:
+    """Events by their start, those of one start in the order of the labels."""
+    place = {label: number for number, label in enumerate(labels)}
+    return sorted(events, key=lambda event: (event.start, place[event.label]))
+
+
+class EventFinder:
+    """The events of a recording whose windows come a few at a time, each event as soon as it has surely ended.
+
+    What comes out does not depend on how the windows were dealt: it is what `find_events` finds in all of them. Holds
+    no more than the windows over one moment, and of each label the event that sounds.
+
+    Args:
+        labels: of the scores' columns. limits, rule, multi_label: as for `find_events`.
+    """
+
+    def __init__(self, labels: Sequence[str], limits: np.ndarray, rule: EventRule, multi_label: bool = True):
+        self.labels = tuple(labels)
+        self.multi_label = multi_label
+        self._limits = np.asarray(limits, dtype=np.float32)
+        self._keeps = self._limits * np.float32(rule.keep_share)
+        self._rule = rule
+        self._tracks: dict[int, _Track] = {}  # by number of label
+        self._starts = self._ends = np.zeros(0)  # of the windows that go on after `_done`
+        self._scores = np.zeros((0, len(self.labels)), dtype=np.float32)
+        self._done = -np.inf  # all before is decided
+
+    def push(self, scores: Predictions) -> list[Event]:
+        """Take the next windows, by start, and none that starts before one that was taken; what ended by them."""
+        if not len(scores):
+            return []
+        self._starts = np.concatenate([self._starts, scores.starts])
+        self._ends = np.concatenate([self._ends, scores.ends])
+        self._scores = np.concatenate([self._scores, scores.scores])
+        return self._decide(float(scores.starts[-1]))
+
+    def close(self) -> list[Event]:
+        """No window comes any more: what is left."""
+        events = self._decide(np.inf)
+        for number in sorted(self._tracks):
+            events += self._whole(number, self._tracks.pop(number))
+        return events
+
+    @property
+    def sounding(self) -> list[Event]:
+        """What has begun and not ended, as far as it is decided."""
+        tracks = sorted(self._tracks.items())
+        return by_start((track.event(self.labels[number]) for number, track in tracks if track.goes_on), self.labels)
+
+    @property
+    def undecided_from(self) -> float:
+        """No event that is still to come starts before this, in seconds; inf when nothing is left."""
+        starts = [track.start for track in self._tracks.values()]
+        return min([*starts, self._done if len(self._starts) else np.inf])
+
+    def _decide(self, until: float) -> list[Event]:
+        """Go on to `until`, before which no further window begins."""
+        edges = np.unique(np.concatenate([self._starts, self._ends]))
+        edges = edges[(edges >= self._done) & (edges <= until)]
+        ended = []
+        if len(edges) > 1:
+            steps = _Steps(edges, self._starts, self._ends, self._scores)
+            best = None if self.multi_label else steps.best()
+            # No step exceeds all of its windows: most of many labels need no look.
+            loud = np.flatnonzero(self._scores.max(axis=0) >= self._limits).tolist()
+            for number in sorted({*loud, *self._tracks}):
+                ended += self._follow(number, steps, best)
+        self._done = max(self._done, until)
+        later = self._ends > self._done
+        self._starts, self._ends, self._scores = self._starts[later], self._ends[later], self._scores[later]
+        return ended
+
+    def _follow(self, number: int, steps: _Steps, best: np.ndarray | None) -> list[Event]:
+        """What ends of one label within some steps."""
         values = steps.score(number)
         counts = True if best is None else best == number
-        on = (values >= limits[number]) & counts
-        keep = (values >= limits[number] * np.float32(rule.keep_share)) & counts
-        for first, stop in _joined(*_runs(on, keep), steps.edges, rule):
-            start, end = float(steps.edges[first]), float(steps.edges[stop])
-            if end - start >= rule.min_seconds - SLACK_SECONDS:
-                peak, mean = float(np.nanmax(values[first:stop])), steps.mean(values, first, stop)
-                found.append(Event(scores.labels[number], peak, start, end, mean))
-    return sorted(found, key=lambda event: event.start)
+        on_at = np.flatnonzero((values >= self._limits[number]) & counts)
+        off_at = np.flatnonzero(~((values >= self._keeps[number]) & counts))
+        ended, place, n_steps = [], 0, len(values)
+        while place < n_steps:
+            track = self._tracks.get(number)
+            if track and track.goes_on:
+                stop = _next(off_at, place, n_steps)
+                if stop > place:
+                    track.hear(values[place:stop], steps.edges[place : stop + 1])
+                track.goes_on = stop == n_steps
+            else:
+                stop = _next(on_at, place, n_steps)
+                if track and steps.edges[stop] - track.end > self._rule.join_seconds + SLACK_SECONDS:
+                    ended += self._whole(number, self._tracks.pop(number))
+                elif track:
+                    track.hear(values[place:stop], steps.edges[place : stop + 1], gap=True)
+                if stop < n_steps:
+                    self._tracks.setdefault(number, _Track(float(steps.edges[stop]))).goes_on = True
+            place = stop
+        return ended
+
+    def _whole(self, number: int, track: _Track) -> list[Event]:
+        """The event of a label, if it is long enough."""
+        long_enough = track.end - track.start >= self._rule.min_seconds - SLACK_SECONDS
+        return [track.event(self.labels[number])] if long_enough else []
+
+
+@dataclass
+class _Track:
+    """A label that sounds, or has just ceased and may go on.
+
+    goes_on: it sounded up to where all is decided. peak, heard: the highest score, (seconds, their sum of scores), up
+    to its end; highest, passed: up to where all is decided.
+    """
+
+    start: float
+    end: float = 0.0
+    goes_on: bool = True
+    peak: float = 0.0
+    heard: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    highest: float = 0.0
+    passed: np.ndarray = field(default_factory=lambda: np.zeros(2))
+
+    def hear(self, values: np.ndarray, edges: np.ndarray, gap: bool = False) -> None:
+        """Go over steps, values (steps,), edges (steps + 1,): of the event, or of a gap after it."""
+        covered = np.isfinite(values)
+        seconds, values = np.diff(edges)[covered], values[covered].astype(np.float64)
+        self.highest = float(np.max(values, initial=self.highest))
+        # One after the other, so that sums are the same however the steps were dealt.
+        self.passed = np.cumsum([self.passed, *np.stack([seconds, seconds * values], axis=1)], axis=0)[-1]
+        if not gap:
+            self.peak, self.end, self.heard = self.highest, float(edges[-1]), self.passed
+
+    def event(self, label: str) -> Event:
+        seconds, total = self.heard
+        return Event(label, self.peak, self.start, self.end, float(total / seconds))
 
 
 class _Steps:
-    """A recording cut wherever a window starts or ends.
+    """A stretch of a recording cut wherever a window starts or ends.
 
-    edges: (steps + 1,), seconds, rising.
+    edges: (steps + 1,), seconds, rising. starts, ends: (windows,), seconds. scores: (windows, classes).
     """
 
-    def __init__(self, scores: Predictions):
-        self.scores = scores.scores
-        self.edges, where = np.unique(np.concatenate([scores.starts, scores.ends]), return_inverse=True)
-        self._first, self._stop = np.split(where, 2)
-        self._n_windows = np.rint(self._spread(np.ones(len(scores))))
+    def __init__(self, edges: np.ndarray, starts: np.ndarray, ends: np.ndarray, scores: np.ndarray):
+        self.edges, self.scores = edges, scores
+        first, stop = np.searchsorted(edges, starts), np.minimum(np.searchsorted(edges, ends), len(edges) - 1)
+        counts = np.maximum(stop - first, 0)
+        self._window = np.repeat(np.arange(len(starts)), counts)
+        self._step = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - first, counts)
+        self._n_windows = np.bincount(self._step, minlength=len(edges) - 1)
 
     def score(self, number: int) -> np.ndarray:
         """Of one label, the mean of the windows over each step, float32 (steps,); nan where there is none."""
-        sums = self._spread(self.scores[:, number])
+        sums = np.bincount(self._step, self.scores[self._window, number], len(self.edges) - 1)
         heard = self._n_windows > 0
         return np.divide(sums, self._n_windows, out=np.full(len(sums), np.nan), where=heard).astype(np.float32)
 
@@ -113,33 +234,8 @@ class _Steps:
             highest = np.fmax(highest, values)
         return best
 
-    def mean(self, values: np.ndarray, first: int, stop: int) -> float:
-        """The mean over the time of the steps from `first` to before `stop`, as far as windows cover them."""
-        values, seconds = values[first:stop].astype(np.float64), np.diff(self.edges[first : stop + 1])
-        heard = np.isfinite(values)
-        return float(np.average(values[heard], weights=seconds[heard]))
 
-    def _spread(self, values: np.ndarray) -> np.ndarray:
-        """For each step the sum of the values (windows,) of all windows over it, float64."""
-        changes = np.bincount(self._first, values, len(self.edges)) - np.bincount(self._stop, values, len(self.edges))
-        return np.cumsum(changes)[:-1]
-
-
-def _runs(on: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First step and step after the last of each stretch of `keep`, from where it is first `on`; without that, none."""
-    turns = np.flatnonzero(np.diff(np.concatenate([[False], keep, [False]])))
-    begins, stops = turns[::2], turns[1::2]
-    on_at = np.append(np.flatnonzero(on), len(on))
-    firsts = on_at[np.searchsorted(on_at, begins)]
-    return firsts[firsts < stops], stops[firsts < stops]
-
-
-def _joined(
-    firsts: np.ndarray, stops: np.ndarray, edges: np.ndarray, rule: EventRule
-) -> Iterator[tuple[int, int]]:
-    """The stretches, those that are near enough to one another as one."""
-    apart = edges[firsts[1:]] - edges[stops[:-1]] > rule.join_seconds + SLACK_SECONDS
-    begins = np.flatnonzero(np.concatenate([[True], apart]))
-    ends = np.append(begins[1:], len(firsts)) - 1
-    if len(firsts):
-        yield from zip(firsts[begins].tolist(), stops[ends].tolist(), strict=True)
+def _next(places: np.ndarray, first: int, n_steps: int) -> int:
+    """The first of some places, rising, from `first` on; n_steps if there is none."""
+    found = np.searchsorted(places, first)
+    return int(places[found]) if found < len(places) else n_steps

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby, islice
@@ -119,7 +120,7 @@ class Tagger:
         """
         if top is not None and top < 1:
             raise EarmarkError(f"tags: top is {top}. Give 1 or more.")
-        limits = self._limits(scores.level, 0.0 if top is not None and threshold is None else threshold)
+        limits = self.limits(scores.level, 0.0 if top is not None and threshold is None else threshold)
         count = top or (len(self.labels) if self.metadata.multi_label else 1)
         found = []
         for row, start, end in zip(scores.scores, scores.starts.tolist(), scores.ends.tolist(), strict=True):
@@ -138,7 +139,7 @@ class Tagger:
             scores: of its windows, from `score`.
             threshold: instead of the tagger's own, for every label.
         """
-        limits = self._limits(scores.level, threshold)
+        limits = self.limits(scores.level, threshold)
         return find_events(scores, limits, rule or EventRule(), self.metadata.multi_label)
 
     def tag(
@@ -164,6 +165,20 @@ class Tagger:
         _require_agreement(self.backend, changed, self.path)
         return Tagger(self.backend, changed, self.path, read=self.read)
 
+    def with_parts(
+        self, *, backend: Callable[[Backend], Backend] | None = None, read: Read | None = None
+    ) -> Tagger:
+        """The same tagger on other parts: to share a graph among many callers, or to read sound within limits.
+
+        Args:
+            backend: what stands in front of its backend; of a folder, in front of each member's. None = it stays.
+            read: as for `load_tagger`; None = it stays.
+        """
+        changed = copy(self)
+        changed.backend = backend(self.backend) if backend else self.backend
+        changed.read = read or self.read
+        return changed
+
     @cached_property
     def digest(self) -> str:
         """The beginning of the content hash of its file."""
@@ -176,7 +191,7 @@ class Tagger:
         """Its name and digest: what stands beside what it made."""
         return f"{self.metadata.name} {self.digest}"
 
-    def _limits(self, level: str, threshold: float | None) -> np.ndarray:
+    def limits(self, level: str, threshold: float | None = None) -> np.ndarray:
         """The threshold of each label, float32 (classes,), inf = never; the tagger's own unless one is given.
 
         In float32, as the scores are: a threshold of 0.35 is reached by a score of 0.35.
@@ -186,25 +201,31 @@ class Tagger:
 
     def _hear(self, clip: Clip, stop: Callable[[], bool], *, embeds: bool) -> tuple[Predictions, np.ndarray]:
         """Scores and embedding of every window until `stop`; no features where nobody asks: a day has many."""
-        starts, stops, scores, features = [], [], [], []
-        for windows in self._batches(clip):
-            starts += [window.start for window in windows]
-            stops += [window.stop for window in windows]
-            some_scores, some_features = self.backend.run(np.stack([window.samples for window in windows]))
-            self._check(some_scores, len(windows))
-            scores.append(some_scores)
-            features.append(some_features if embeds else np.zeros((len(windows), 0), dtype=np.float32))
+        rows, features = [], []
+        blocks = self.read(clip.path, self.sample_rate, clip.start, clip.end)
+        known = self.metadata
+        for some in in_batches(view_windows(blocks, known.framing, known.views, known.view_samples)):
+            scores, some_features = self.run(some, clip.clip_id, clip.start)
+            rows.append(scores)
+            features.append(some_features if embeds else np.zeros((len(some), 0), dtype=np.float32))
             if stop():
                 break
-        rows = Predictions(
-            np.full(len(starts), clip.clip_id, dtype=object),
-            clip.start + np.array(starts) / self.sample_rate,
-            clip.start + np.array(stops) / self.sample_rate,
-            np.concatenate(scores),
-            self.labels,
-            "window",
-        )
-        return rows, np.concatenate(features)
+        return predictions.concatenate(rows), np.concatenate(features)
+
+    def run(self, windows: Sequence[Window], clip_id: str, start: float = 0.0) -> tuple[Predictions, np.ndarray]:
+        """Scores of a few windows of one length, and their embeddings, float32 (windows, features).
+
+        Args:
+            windows: at its rate. clip_id: of their recording. start: where this begins in its file, in seconds.
+
+        Raises:
+            TaggerFileError: the graph gives anything but one finite score per window and class.
+        """
+        scores, features = self.backend.run(np.stack([window.samples for window in windows]))
+        self._check(scores, len(windows))
+        starts, stops = np.array([(window.start, window.stop) for window in windows]).T / self.sample_rate
+        ids = np.full(len(windows), clip_id, dtype=object)
+        return Predictions(ids, start + starts, start + stops, scores, self.labels, "window"), features
 
     def require_labels(self) -> None:
         """Refuse to tag with what only embeds.
@@ -224,15 +245,6 @@ class Tagger:
                 f"{self.path}: its graph gives scores of shape {scores.shape} that must be "
                 f"{n_windows} windows × {len(self.labels)} labels and finite. Export it again."
             )
-
-    def _batches(self, clip: Clip) -> Iterator[list[Window]]:
-        """The windows of a clip, a few of one length at a time."""
-        known = self.metadata
-        blocks = self.read(clip.path, self.sample_rate, clip.start, clip.end)
-        windows = view_windows(blocks, known.framing, known.views, known.view_samples)
-        for _, alike in groupby(windows, key=lambda window: len(window.samples)):
-            while some := list(islice(alike, WINDOWS_PER_CALL)):
-                yield some
 
     def __repr__(self) -> str:
         known = self.metadata
@@ -276,6 +288,13 @@ def load_tagger(
         raise TaggerFileError(f"{path}: {error}") from error
     _require_agreement(loaded, metadata, path)
     return Tagger(loaded, metadata, path, read=read)
+
+
+def in_batches(windows: Iterable[Window]) -> Iterator[list[Window]]:
+    """Windows a few at a time, those of one length, as one call of the graph takes them."""
+    for _, alike in groupby(windows, key=lambda window: len(window.samples)):
+        while some := list(islice(alike, WINDOWS_PER_CALL)):
+            yield some
 
 
 def _require_agreement(backend: Backend, metadata: TaggerMetadata, path: Path | None) -> None:
