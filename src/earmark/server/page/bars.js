@@ -21,6 +21,8 @@ export class Bars {
 
   show(labels, row, limit, multiLabel) {
     const { numbers, shown } = barsOf(row, limit, multiLabel);
+    const kept = [...this.rows.values()].find(({ item }) => item.contains(document.activeElement)); // where the keyboard is
+    if (kept && !shown.includes(kept.label)) shown.push(kept.label);
     const rows = shown.map((label) => this.row(label, labels[label]));
     for (const [i, label] of shown.entries()) {
       const { item, filled, mark, score } = rows[i];
@@ -30,7 +32,6 @@ export class Bars {
       mark.style.left = `${100 * Math.min(limit[label], 1)}%`;
       score.textContent = row[label].toFixed(3);
     }
-    // What is shown already stays where the keyboard is.
     const order = rows.map(({ item }) => item);
     if (order.some((item, i) => this.body.children[i] !== item) || this.body.children.length !== order.length) {
       const focused = document.activeElement;
@@ -40,7 +41,7 @@ export class Bars {
   }
 
   row(label, name) {
-    const known = this.rows.get(name);
+    const known = this.rows.get(label);
     if (known) return known;
     const make = (kind, properties = {}) => Object.assign(document.createElement(kind), properties);
     const [item, title, cell] = [make("tr"), make("th", { scope: "row" }), make("td")];
@@ -52,8 +53,8 @@ export class Bars {
     bar.append(filled, mark);
     cell.append(bar);
     item.append(title, cell, score);
-    this.rows.set(name, { item, filled, mark, score });
-    return this.rows.get(name);
+    this.rows.set(label, { label, item, filled, mark, score });
+    return this.rows.get(label);
   }
 
   clear() {

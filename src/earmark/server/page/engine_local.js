@@ -2,11 +2,10 @@
 // engine_server.js offers the same: WHERE, taggers, tag, stream.
 
 import { Problem } from "./problems.js";
-import { checked, clipScores, cut, reach, views, Windows } from "./reader.js";
+import { checked, clipScores, cut, reach, short, views, Windows } from "./reader.js";
 import { Resampler } from "./resample.js";
 
 export const WHERE = "Sounds are tagged in this browser. They are not sent anywhere.";
-export const IS_LOCAL = true;
 
 let scorer = null;
 let number = 0;
@@ -68,7 +67,7 @@ export async function tag({ sound }, t, { signal, progress }) {
 function warnings(t, fileRate) {
   if (fileRate === null || fileRate >= t.sample_rate) return [];
   return [
-    `${fileRate} Hz recording, tagger hears up to ${t.sample_rate / 2} Hz: nothing above ${fileRate / 2} Hz is there to hear, ` +
+    `${fileRate} Hz recording, tagger hears up to ${short(t.sample_rate / 2)} Hz: nothing above ${short(fileRate / 2)} Hz is there to hear, ` +
       "scores may be off.",
   ];
 }

@@ -34,25 +34,3 @@ export async function openMicrophone(begin, ended) {
   context.createMediaStreamSource(media).connect(tap);
   return { stop };
 }
-
-// Numbers that keep coming, in one array.
-export class Recording {
-  constructor() {
-    this.buffer = new Float32Array(1 << 16);
-    this.n = 0;
-  }
-
-  push(block) {
-    if (this.n + block.length > this.buffer.length) {
-      const larger = new Float32Array(2 * Math.max(this.buffer.length, block.length));
-      larger.set(this.samples);
-      this.buffer = larger;
-    }
-    this.buffer.set(block, this.n);
-    this.n += block.length;
-  }
-
-  get samples() {
-    return this.buffer.subarray(0, this.n);
-  }
-}

@@ -4,11 +4,12 @@
 import { Bars } from "./bars.js";
 import * as engine from "./engine.js";
 import { FORMATS } from "./export_files.js";
-import { openMicrophone, Recording } from "./microphone.js";
+import { openLive } from "./live.js";
 import { axis, clock, mel, Picture } from "./picture.js";
 import { Player } from "./player.js";
 import { Problem } from "./problems.js";
 import { asserted, limits, ranked, uncalibrated } from "./reader.js";
+import { switchScheme } from "./scheme.js";
 import { decode } from "./sound.js";
 import { Timeline } from "./timeline.js";
 import { writeWav } from "./wav.js";
@@ -21,13 +22,18 @@ const ZOOM_FROM_SECONDS = 15; // shorter sounds are shown whole
 const N_NAMED = 5; // labels of the headline
 const KILOHERTZ = [0.5, 1, 2, 4, 8, 16];
 const TITLES = {
+  not_a_sound: "This cannot be read as a sound",
   unreadable: "The sound cannot be read",
+  cut_off: "The sound is cut off",
   too_long: "The sound is too long",
   too_large: "The file is too large",
+  too_much_sound: "The sound is too long",
   microphone: "The microphone cannot be used",
-  unauthorized: "The server wants a token",
+  unauthorised: "The server wants a token",
   busy: "The server is busy",
-  gone: "The server does not answer",
+  too_slow: "The server is too slow for this",
+  stopping: "The server is stopping",
+  gone: "Nobody answers",
 };
 
 const $ = (id) => document.getElementById(id);
@@ -85,7 +91,7 @@ async function hear(file) {
   const sound = decode(file, tagger.sample_rate, { signal: work.signal });
   const isHearable = player.open(file);
   const drawn = sound.then(
-    (decoded) => work.signal.aborted || show(decoded),
+    ({ samples, sampleRate }) => work.signal.aborted || show({ samples: () => samples, sampleRate }),
     (error) => (error instanceof Problem ? null : Promise.reject(error)), // the engine says what is to be said
   );
   drawn.catch(() => {});
@@ -127,9 +133,9 @@ function progress(doing, share = null) {
 
 function show({ samples, sampleRate }) {
   const topHz = Math.min(sampleRate, state.tagger.sample_rate) / 2;
-  state.picture = new Picture(() => samples, sampleRate, topHz);
+  state.picture = new Picture(samples, sampleRate, topHz);
   kilohertz(topHz);
-  state.seconds = samples.length / sampleRate;
+  state.seconds = samples().length / sampleRate;
   return true;
 }
 
@@ -151,16 +157,17 @@ function finish(heard) {
   state.view = { from: 0, to: state.seconds };
   $("busy").hidden = true;
   $("length").textContent = `· ${clock(state.seconds, 1)}`;
-  const said = [...heard.warnings, ...(heard.asides ?? []), uncalibrated(state.tagger, state.seconds)].filter(Boolean);
+  const said = [...heard.warnings, ...(heard.asides ?? []), heard.clip && uncalibrated(state.tagger, state.seconds)].filter(Boolean);
   $("warnings").hidden = !said.length;
   $("warnings").replaceChildren(...said.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
-  reveal({ isLive: false });
+  reveal();
   judge();
   moved(0, false);
   say(`Done. ${$("verdict").textContent}`);
 }
 
-function reveal({ isLive }) {
+function reveal() {
+  const isLive = state.live !== null;
   $("heard").hidden = false;
   $("live").hidden = !isLive;
   $("hearing").hidden = isLive;
@@ -206,7 +213,7 @@ function whole() {
 }
 
 const named = (labels) =>
-  labels.slice(0, N_NAMED).join(", ") + (labels.length > N_NAMED ? ` and ${labels.length - N_NAMED} more` : "");
+  labels.slice(0, N_NAMED).join(" · ") + (labels.length > N_NAMED ? ` and ${labels.length - N_NAMED} more` : "");
 
 function verdict() {
   const { tagger } = state;
@@ -265,7 +272,7 @@ function toggle() {
 }
 
 function cannotPlay(error) {
-  if (error.name !== "AbortError") say(`This browser cannot play the sound (${error.name}).`);
+  if (error.name !== "AbortError") note(`This browser cannot play the sound (${error.name}).`);
 }
 
 function moved(seconds, isPlaying) {
@@ -301,67 +308,49 @@ async function listen() {
   await stopLive();
   const { tagger } = state;
   const work = begun("Microphone");
-  const classes = tagger.labels.length;
-  const heard = { starts: [], ends: [], scores: new Float32Array(0), clip: null, warnings: [] };
-  const scores = new Recording();
-  const window = ({ start, end, scores: row }) => {
-    heard.starts.push(start);
-    heard.ends.push(end);
-    scores.push(row);
-    heard.scores = scores.samples;
-    if (state.live?.heard === heard) newWindow(classes);
-  };
-  const begin = (sampleRate) => {
-    const recording = new Recording();
-    const stream = engine.stream(tagger, sampleRate, { window, problem: (error) => stopLive().then(() => fail(error)) });
-    Object.assign(state, { heard, live: { heard, recording, stream, sampleRate, microphone: null, timer: null } });
-    return (block) => {
-      recording.push(block);
-      stream.push(block);
-    };
-  };
   progress("Waiting for the microphone");
+  const told = {
+    window: () => state.live && !state.live.isEnding && newWindow(),
+    problem: (error) => stopLive().then(() => fail(error)),
+    gone: () => stopLive().then(() => note("The microphone has gone away.")),
+  };
   try {
-    const microphone = await openMicrophone(begin, () => stopLive().then(() => say("The microphone has gone away.")));
-    if (work.signal.aborted) return microphone.stop();
-    state.live.microphone = microphone;
-    startLive();
+    const live = await openLive(tagger, told);
+    if (work.signal.aborted) live.close();
+    else startLive(live);
   } catch (error) {
-    state.live = null;
     if (!work.signal.aborted) fail(error);
   }
 }
 
-function startLive() {
-  const { recording, sampleRate } = state.live;
-  $("busy").hidden = true;
-  $("length").textContent = $("bars-of").textContent = "";
-  $("warnings").hidden = true;
-  $("about-bars").textContent = "";
-  $("verdict").textContent = `Listening; tags come every ${state.tagger.hop_seconds} s, after the first ${state.tagger.window_seconds} s`;
-  show({ samples: recording.samples, sampleRate });
-  state.picture.samples = () => recording.samples;
+function startLive(live) {
+  Object.assign(state, { live, heard: live.heard });
+  $("busy").hidden = $("warnings").hidden = true;
+  $("length").textContent = "";
+  bars.clear();
+  $("verdict").textContent = `Listening. The first tags come after ${state.tagger.window_seconds} s`;
+  show({ samples: live.recorded, sampleRate: live.sampleRate });
   state.picture.isGrowing = true;
-  timeline.show(state.tagger, state.heard, limits(state.tagger, "window", threshold()));
-  state.live.timer = setInterval(follow, LIVE_STEP_MS);
+  timeline.show(state.tagger, live.heard, limits(state.tagger, "window", threshold()));
+  live.timer = setInterval(follow, LIVE_STEP_MS);
   follow();
-  reveal({ isLive: true });
+  reveal();
   $("stop").focus();
 }
 
 function follow() {
-  const { recording, sampleRate } = state.live;
-  state.seconds = recording.samples.length / sampleRate;
+  const { live } = state;
+  state.seconds = live.recorded().length / live.sampleRate;
   $("elapsed").textContent = clock(state.seconds);
   const from = Math.max(0, state.seconds - LIVE_SECONDS);
   state.view = { from, to: from + LIVE_SECONDS };
   draw();
-  if (state.seconds > LONGEST_LIVE_SECONDS) stopLive().then(() => say("The microphone was stopped after an hour."));
+  if (state.seconds > LONGEST_LIVE_SECONDS) stopLive().then(() => note("The microphone was stopped after an hour."));
 }
 
-function newWindow(classes) {
+function newWindow() {
   const { heard, tagger } = state;
-  const row = heard.scores.subarray(heard.scores.length - classes);
+  const row = heard.scores.subarray(heard.scores.length - tagger.labels.length);
   const found = ranked(asserted(row, limits(tagger, "window", threshold()), tagger.multi_label), row);
   const text = found.length ? named(found.map((label) => tagger.labels[label])) : "Nothing reaches its threshold";
   if ($("verdict").textContent !== text) say(text);
@@ -371,38 +360,44 @@ function newWindow(classes) {
 
 async function stopLive() {
   const { live } = state;
-  if (!live?.microphone || live.isEnding) return;
+  if (!live || live.isEnding) return;
   live.isEnding = true;
   clearInterval(live.timer);
   $("live").hidden = true;
   progress("Listening to the end");
-  await live.microphone.stop();
-  await live.stream.close();
-  state.live = null;
+  await live.close();
+  Object.assign(state, { live: null, heard: null, seconds: live.recorded().length / live.sampleRate });
   state.picture.isGrowing = false;
-  state.seconds = live.recording.samples.length / live.sampleRate;
-  $("play").disabled = !(await player.open(writeWav(live.recording.samples, live.sampleRate)));
-  if (live.heard.starts.length) finish(live.heard);
-  else $("busy").hidden = $("heard").hidden = true;
+  if (!live.heard.starts.length) $("busy").hidden = $("heard").hidden = true;
+  else {
+    $("play").disabled = !(await player.open(writeWav(live.recorded(), live.sampleRate)));
+    finish(live.heard);
+  }
 }
 
 // ---- what is said
 
+// To who cannot see what has changed; note() is for all.
 function say(text) {
   $("said").textContent = text;
+}
+
+function note(text) {
+  $("note").textContent = text;
+  $("note").hidden = !text;
 }
 
 function fail(error) {
   state.work = null;
   $("busy").hidden = true;
-  $("heard").hidden = true;
+  $("heard").hidden = !state.heard;
   const make = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
   const isOurs = !(error instanceof Problem);
   const title = isOurs ? "This is a fault of the page" : (TITLES[error.reason] ?? "That did not work");
   $("problem").replaceChildren(make("strong", title), make("p", error.message));
   $("problem").hidden = false;
-  $("key").hidden = error.reason !== "unauthorized";
-  if (error.reason === "unauthorized") $("token").focus();
+  $("key").hidden = error.reason !== "unauthorised";
+  if (error.reason === "unauthorised") $("token").focus();
   if (isOurs) console.error(error);
 }
 
@@ -410,13 +405,15 @@ function clearProblem() {
   $("problem").hidden = true;
   $("problem").replaceChildren();
   say("");
+  note("");
 }
 
 function cancel() {
   state.work?.abort();
   Object.assign(state, { work: null, given: null });
   $("busy").hidden = true;
-  say("Cancelled.");
+  player.close();
+  note("Cancelled.");
 }
 
 // ---- saving
@@ -429,26 +426,7 @@ function save({ suffix, kind, write }) {
   link.download = `${name}${suffix}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  say(`${link.download} is saved.`);
-}
-
-// ---- dark and light
-
-function scheme(chosen) {
-  const isDark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  if (chosen) document.documentElement.dataset.scheme = chosen;
-  $("scheme").textContent = isDark ? "Light" : "Dark";
-  $("scheme").setAttribute("aria-label", isDark ? "Light colours" : "Dark colours");
-  draw();
-}
-
-function kept(name, value) {
-  try {
-    if (value !== undefined) localStorage.setItem(name, value);
-    return localStorage.getItem(name);
-  } catch {
-    return null; // a browser that keeps nothing
-  }
+  note(`${link.download} is saved.`);
 }
 
 // ---- what can be done
@@ -471,8 +449,6 @@ $("key").addEventListener("submit", (event) => {
   engine.useToken($("token").value.trim());
   begin();
 });
-$("scheme").addEventListener("click", () => scheme(kept("scheme", $("scheme").textContent.toLowerCase()) ?? $("scheme").textContent.toLowerCase()));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => kept("scheme") ?? scheme());
 
 $("drawn").addEventListener("click", (event) => {
   if (state.live || $("play").disabled) return;
@@ -505,6 +481,6 @@ for (const format of Object.values(FORMATS)) {
 }
 $("exports").prepend("Save the tags over time as");
 
-scheme(kept("scheme"));
+switchScheme($("scheme"), draw);
 judge();
 begin();

@@ -73,6 +73,7 @@ export class Picture {
     [this.lows, this.highs] = [[], []];
     this.turn = 0;
     this.isGrowing = false; // more samples come
+    this.painted = null; // the picture as it was last
   }
 
   // Decibels of a column, low rows first; null where there is no sound yet.
@@ -105,7 +106,9 @@ export class Picture {
   // Draw from one second to another, a little at a time; a later call takes over from one that is not done.
   async spectrogram(canvas, from, to) {
     const turn = ++this.turn;
+    const width = canvas.width;
     const shownSeconds = (to - from) / Math.min(MOST_COLUMNS, fitted(canvas).width);
+    if (canvas.width !== width && this.painted) this.stretch(canvas); // until it is drawn anew
     if (Math.abs(shownSeconds - this.columnSeconds) > 1e-9) {
       this.columns.clear();
       this.columnSeconds = shownSeconds;
@@ -126,7 +129,7 @@ export class Picture {
 
   paint(canvas, first, n) {
     const image = new ImageData(n, N_ROWS);
-    const pixels = new Uint32Array(image.data.buffer).fill(COLOURS[0]);
+    const pixels = new Uint32Array(image.data.buffer);
     for (let i = 0; i < n; i++) {
       const decibels = this.columns.get(first + i);
       if (!decibels) continue;
@@ -135,9 +138,13 @@ export class Picture {
         pixels[(N_ROWS - 1 - row) * n + i] = COLOURS[Math.round(Math.min(Math.max(level, 0), 255))];
       }
     }
-    const small = new OffscreenCanvas(n, N_ROWS);
-    small.getContext("2d").putImageData(image, 0, 0);
-    canvas.getContext("2d").drawImage(small, 0, 0, canvas.width, canvas.height);
+    this.painted = new OffscreenCanvas(n, N_ROWS);
+    this.painted.getContext("2d").putImageData(image, 0, 0);
+    this.stretch(canvas);
+  }
+
+  stretch(canvas) {
+    canvas.getContext("2d").drawImage(this.painted, 0, 0, canvas.width, canvas.height);
   }
 
   waveform(canvas, from, to) {

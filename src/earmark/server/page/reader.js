@@ -134,13 +134,16 @@ export const limits = (t, level, threshold = null) =>
 // The numbers of the labels that one row of scores asserts, in the order of the labels.
 export function asserted(row, limit, multiLabel) {
   if (!row.length) return [];
-  if (multiLabel) return [...row.keys()].filter((label) => row[label] >= limit[label]);
+  if (multiLabel) return [...row.keys()].filter((label) => Math.fround(row[label]) >= limit[label]); // as single precision has it
   const best = row.reduce((found, score, label) => (score > row[found] ? label : found), 0);
-  return row[best] >= limit[best] ? [best] : [];
+  return Math.fround(row[best]) >= limit[best] ? [best] : [];
 }
 
 // Numbers of labels, highest score first, the first of equals.
 export const ranked = (numbers, row) => [...numbers].sort((a, b) => row[b] - row[a] || a - b);
+
+// A number in six digits at most, as all of Earmark's texts have it.
+export const short = (x) => Number(x.toPrecision(6));
 
 const LENGTH_TOLERANCE_SECONDS = 0.05; // a clip this much over clip_seconds_max is still of that length
 
@@ -148,7 +151,7 @@ const LENGTH_TOLERANCE_SECONDS = 0.05; // a clip this much over clip_seconds_max
 export function uncalibrated(t, seconds) {
   if (t.clip_seconds_max == null || seconds <= t.clip_seconds_max + LENGTH_TOLERANCE_SECONDS) return null;
   return (
-    `${seconds.toFixed(1)} s long, tagger's clip scores were calibrated up to ${t.clip_seconds_max} s: they and the thresholds are ` +
+    `${seconds.toFixed(1)} s long, tagger's clip scores were calibrated up to ${short(t.clip_seconds_max)} s: they and the thresholds are ` +
     "uncalibrated here. Take the timeline."
   );
 }

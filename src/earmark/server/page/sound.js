@@ -7,29 +7,31 @@ import { joined, wavBlocks, wavHeader } from "./wav.js";
 
 export const LONGEST_SECONDS = 7200; // of what the browser can hold decoded: 0.9 GB at 32 kHz
 const HEAD_BYTES = 1 << 17;
+const OPUS_RATES = [8000, 12000, 16000, 24000, 48000]; // that libsndfile decodes Opus at
 const RATES = [3000, 768000]; // that an OfflineAudioContext takes
 
 // {samples, sampleRate, fileRate}: fileRate is the file's own in Hz, null where it is not known.
 export async function decode(file, sampleRate, { signal, progress = () => {} } = {}) {
-  if (!file.size) throw new Problem("unreadable", "The file is empty.");
+  if (!file.size) throw new Problem("not_a_sound", "The file is empty.");
   const header = await wavHeader(file);
   if (header) return { samples: await wave(file, header, sampleRate, { signal, progress }), sampleRate, fileRate: header.sampleRate };
-  const fileRate = encodedRate(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
-  const rate = Math.min(Math.max(fileRate ?? sampleRate, RATES[0]), RATES[1]);
+  const rates = encodedRates(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
+  const rate = Math.min(Math.max(rates[0] ?? sampleRate, RATES[0]), RATES[1]);
   const buffer = await decoded(await file.arrayBuffer(), rate);
   signal?.throwIfAborted();
   checkLength(buffer.duration);
-  const samples = converted(mono(buffer), rate, sampleRate);
-  if (!samples.length) throw new Problem("unreadable", "The file holds no sound.");
-  return { samples, sampleRate, fileRate };
+  let samples = mono(buffer);
+  for (const [i, wanted] of [...rates.slice(1), sampleRate].entries()) samples = converted(samples, rates[i] ?? rate, wanted);
+  if (!samples.length) throw new Problem("not_a_sound", "The file holds no sound.");
+  return { samples, sampleRate, fileRate: rates.at(-1) ?? null };
 }
 
 async function wave(file, header, sampleRate, { signal, progress }) {
   const bytes = header.stop - header.first;
   const seconds = bytes / header.frameBytes / header.sampleRate;
   if (header.isCut)
-    throw new Problem("unreadable", `The file stops at ${seconds.toFixed(2)} s, before its end: it is cut off. Fetch it again.`);
-  if (bytes < header.frameBytes) throw new Problem("unreadable", "The file holds no sound.");
+    throw new Problem("cut_off", `The file stops at ${seconds.toFixed(2)} s, before its end: it is cut off. Fetch it again.`);
+  if (bytes < header.frameBytes) throw new Problem("not_a_sound", "The file holds no sound.");
   checkLength(seconds);
   const resampler = new Resampler(header.sampleRate, sampleRate);
   const blocks = [];
@@ -56,7 +58,7 @@ async function decoded(bytes, rate) {
     return await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   } catch (error) {
     if (error.name !== "EncodingError") throw error;
-    throw new Problem("unreadable", "This browser cannot read the file: it is damaged, no sound, or of a format it does not know.");
+    throw new Problem("not_a_sound", "This browser cannot read the file: it is damaged, no sound, or of a format it does not know.");
   }
 }
 
@@ -72,21 +74,24 @@ function converted(samples, rate, wanted) {
   return joined([resampler.push(samples), resampler.close()]);
 }
 
-// The rate that the head of a FLAC, Ogg or MP3 file gives, in Hz; null if none.
-export function encodedRate(head) {
+// The rates in Hz that the head of a FLAC, Ogg or MP3 file gives: that of the decoder, and of the sound if it differs; none if unsaid.
+export function encodedRates(head) {
   const data = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const word = (at, text) => [...text].every((letter, i) => head[at + i] === letter.charCodeAt(0));
-  const find = (text, stop) => head.findIndex((_, at) => at < stop && word(at, text));
+  const rateBehind = (text) => {
+    const at = head.subarray(0, 512).findIndex((_, at) => word(at, text));
+    return at >= 0 && at + 16 <= head.length ? data.getUint32(at + 12, true) : null;
+  };
   if (word(0, "OggS")) {
-    if (find("OpusHead", 512) >= 0) return 48000;
-    const vorbis = find("\x01vorbis", 512);
-    return vorbis >= 0 && vorbis + 16 <= head.length ? data.getUint32(vorbis + 12, true) || null : null;
+    const opus = rateBehind("OpusHead"); // of the sound before it was encoded
+    if (opus !== null) return [...new Set([48000, OPUS_RATES.find((rate) => opus && rate >= opus) ?? 48000])];
+    return [rateBehind("\x01vorbis")].filter(Boolean);
   }
   // A tag stands before the sound; its length is in four bytes of seven bits.
   const first = word(0, "ID3") ? 10 + [6, 7, 8, 9].reduce((size, at) => size * 128 + head[at], 0) : 0;
-  if (word(first, "fLaC") && first + 22 <= head.length) return (data.getUint32(first + 18) >>> 12) || null;
-  if (first + 4 > head.length || head[first] !== 0xff || (head[first + 1] & 0xe6) !== 0xe2) return null;
+  if (word(first, "fLaC") && first + 22 <= head.length) return [data.getUint32(first + 18) >>> 12].filter(Boolean);
+  if (first + 4 > head.length || head[first] !== 0xff || (head[first + 1] & 0xe6) !== 0xe2) return [];
   const version = (head[first + 1] >> 3) & 3; // 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
   const rate = [44100, 48000, 32000][(head[first + 2] >> 2) & 3];
-  return version === 1 || !rate ? null : rate / { 3: 1, 2: 2, 0: 4 }[version];
+  return version === 1 || !rate ? [] : [rate / { 3: 1, 2: 2, 0: 4 }[version]];
 }
