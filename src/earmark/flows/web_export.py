@@ -131,7 +131,7 @@ def _contents(taggers: Sequence[Tagger], runtime: OnnxRuntimeWeb) -> dict[str, b
 
 
 def _write(contents: dict[str, bytes], folder: Path) -> None:
-    """Beside its place, then into it; what was there goes last."""
+    """Beside its place, then into it; what was there goes last, and comes back if that fails."""
     folder = folder.resolve()
     unfinished, old = (folder.with_name(f".{folder.name}.{secrets.token_hex(6)}") for _ in range(2))
     try:
@@ -142,6 +142,10 @@ def _write(contents: dict[str, bytes], folder: Path) -> None:
         if folder.exists():
             os.replace(folder, old)
         os.replace(unfinished, folder)
+    except OSError:
+        if old.exists():
+            os.replace(old, folder)
+        raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -8,15 +8,12 @@ const TOKEN_WANTED = "unauthorised";
 
 const address = (path) => new URL(`./v1/${path}`, import.meta.url);
 let limits = null;
-let token = kept(sessionStorage);
+let token = "";
 
-function kept(storage, value) {
-  if (value !== undefined) storage.setItem("token", value);
-  return storage.getItem("token") ?? "";
-}
-
+// Kept as long as the tab is open.
 export function useToken(given) {
-  token = kept(sessionStorage, given);
+  token = given;
+  sessionStorage.setItem("token", given);
 }
 
 async function ask(path, options = {}) {
@@ -37,7 +34,12 @@ function refusal({ reason, message }) {
 }
 
 export async function taggers() {
-  const found = await ask("taggers");
+  const found = await ask("taggers").catch((error) => {
+    const known = sessionStorage.getItem("token");
+    if (error.reason !== TOKEN_WANTED || token || !known) throw error;
+    token = known; // of this server, perhaps, before the page was loaded again
+    return ask("taggers");
+  });
   limits = found.limits;
   return found.taggers.map((tagger) => ({
     ...tagger,
@@ -97,7 +99,7 @@ export function stream(t, sampleRate, { window, problem }) {
     done: () => end(),
     error: (found) => end(refusal(found)),
   };
-  socket.onopen = () => token && socket.send(token);
+  socket.onopen = () => token && socket.send(JSON.stringify({ type: "token", token }));
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
     told[message.type]?.(message);

@@ -5,13 +5,15 @@ import { Bars } from "./bars.js";
 import * as engine from "./engine.js";
 import { FORMATS } from "./export_files.js";
 import { openLive } from "./live.js";
-import { axis, clock, mel, Picture } from "./picture.js";
+import { atRest, clear, note, progress, say, showProblem, showWarnings } from "./notices.js";
+import { axis, clock, Picture, showKilohertz } from "./picture.js";
 import { Player } from "./player.js";
 import { Problem } from "./problems.js";
-import { asserted, limits, ranked, uncalibrated } from "./reader.js";
+import { asserted, limits, uncalibrated } from "./reader.js";
 import { switchScheme } from "./scheme.js";
 import { decode } from "./sound.js";
 import { Timeline } from "./timeline.js";
+import { rowOf, strongest, verdict, verdictNow, whole, windowAt } from "./verdict.js";
 import { writeWav } from "./wav.js";
 
 const LIVE_SECONDS = 30; // shown of what the microphone hears
@@ -19,23 +21,6 @@ const LIVE_STEP_MS = 100;
 const LONGEST_LIVE_SECONDS = 3600;
 const SHORTEST_VIEW_SECONDS = 2;
 const ZOOM_FROM_SECONDS = 15; // shorter sounds are shown whole
-const N_NAMED = 5; // labels of the headline
-const KILOHERTZ = [0.5, 1, 2, 4, 8, 16];
-const TITLES = {
-  not_a_sound: "This cannot be read as a sound",
-  unreadable: "The sound cannot be read",
-  cut_off: "The sound is cut off",
-  too_long: "The sound is too long",
-  too_large: "The file is too large",
-  too_much_sound: "The sound is too long",
-  microphone: "The microphone cannot be used",
-  unauthorised: "The server wants a token",
-  busy: "The server is busy",
-  too_slow: "The server is too slow for this",
-  stopping: "The server is stopping",
-  gone: "Nobody answers",
-};
-
 const $ = (id) => document.getElementById(id);
 const state = {
   tagger: null,
@@ -63,8 +48,7 @@ async function begin() {
   } catch (error) {
     return fail(error);
   }
-  $("key").hidden = true;
-  clearProblem();
+  clear();
   $("taggers").replaceChildren(...taggers.map(({ name }) => Object.assign(document.createElement("option"), { textContent: name })));
   $("choice").hidden = false;
   $("taggers").hidden = taggers.length === 1;
@@ -115,18 +99,11 @@ function begun(name) {
   Object.assign(state, { name, heard: null, picture: null, given: null });
   player.close();
   bars.clear();
-  clearProblem();
+  clear();
   document.body.classList.add("has-sound");
   $("heard").hidden = true;
   $("name").textContent = name;
   return state.work;
-}
-
-function progress(doing, share = null) {
-  $("busy").hidden = false;
-  $("doing").textContent = share === null ? `${doing} …` : `${doing}: ${Math.floor(100 * share)} %`;
-  if (share === null) $("progress").removeAttribute("value");
-  else $("progress").value = share;
 }
 
 // ---- what is shown
@@ -134,20 +111,9 @@ function progress(doing, share = null) {
 function show({ samples, sampleRate }) {
   const topHz = Math.min(sampleRate, state.tagger.sample_rate) / 2;
   state.picture = new Picture(samples, sampleRate, topHz);
-  kilohertz(topHz);
+  showKilohertz($("kilohertz"), topHz);
   state.seconds = samples().length / sampleRate;
   return true;
-}
-
-function kilohertz(topHz) {
-  const shown = KILOHERTZ.filter((khz) => 1000 * khz < 0.95 * topHz);
-  $("kilohertz").replaceChildren(
-    ...shown.map((khz, i) => {
-      const tick = Object.assign(document.createElement("span"), { textContent: i === shown.length - 1 ? `${khz} kHz` : khz });
-      tick.style.bottom = `${(100 * mel(1000 * khz)) / mel(topHz)}%`;
-      return tick;
-    }),
-  );
 }
 
 function finish(heard) {
@@ -155,11 +121,9 @@ function finish(heard) {
   state.heard = heard;
   if (!state.picture) state.seconds = heard.ends.reduce((a, b) => Math.max(a, b), 0);
   state.view = { from: 0, to: state.seconds };
-  $("busy").hidden = true;
+  atRest();
   $("length").textContent = `· ${clock(state.seconds, 1)}`;
-  const said = [...heard.warnings, ...(heard.asides ?? []), heard.clip && uncalibrated(state.tagger, state.seconds)].filter(Boolean);
-  $("warnings").hidden = !said.length;
-  $("warnings").replaceChildren(...said.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  showWarnings([...heard.warnings, ...(heard.asides ?? []), heard.clip && uncalibrated(state.tagger, state.seconds)]);
   reveal();
   judge();
   moved(0, false);
@@ -199,38 +163,16 @@ function judge() {
   $("threshold").setAttribute("aria-valuetext", value);
   if (!state.heard) return;
   timeline.show(state.tagger, state.heard, limits(state.tagger, "window", threshold()));
-  if (!state.live) $("verdict").textContent = verdict();
+  const inTime = timeline.lanes.map(({ label }) => label);
+  if (!state.live) $("verdict").textContent = verdict(state.heard, state.tagger, threshold(), inTime);
   showBars();
-}
-
-// What the whole is judged by: clip scores, or of a recording that was heard as it came each label where it is strongest.
-function whole() {
-  const { heard, tagger } = state;
-  if (heard.clip) return { row: heard.clip, level: "clip" };
-  const row = new Float32Array(tagger.labels.length);
-  heard.scores.forEach((score, at) => (row[at % row.length] = Math.max(row[at % row.length], score)));
-  return { row, level: "window" };
-}
-
-const named = (labels) =>
-  labels.slice(0, N_NAMED).join(" · ") + (labels.length > N_NAMED ? ` and ${labels.length - N_NAMED} more` : "");
-
-function verdict() {
-  const { tagger } = state;
-  const { row, level } = whole();
-  const found = ranked(asserted(row, limits(tagger, level, threshold()), tagger.multi_label), row);
-  if (found.length) return named(found.map((label) => tagger.labels[label]));
-  const inTime = timeline.lanes.map(({ label }) => tagger.labels[label]);
-  if (inTime.length) return `Nothing in the whole reached its threshold; in parts ${named(inTime)}`;
-  return "Nothing reached its threshold";
 }
 
 // Bars of the window at the playhead while it plays, of the newest while the microphone is open, else of the whole.
 function showBars() {
   const { heard, tagger, live } = state;
-  const classes = tagger.labels.length;
-  const at = live ? heard.starts.length - 1 : player.isPlaying ? windowAt(player.seconds) : -1;
-  const { row, level } = at < 0 ? whole() : { row: heard.scores.subarray(at * classes, (at + 1) * classes), level: "window" };
+  const at = live ? heard.starts.length - 1 : player.isPlaying ? windowAt(heard, player.seconds) : -1;
+  const { row, level } = at < 0 ? whole(heard, tagger) : { row: rowOf(heard, at, tagger), level: "window" };
   const limit = limits(tagger, level, threshold());
   bars.show(tagger.labels, row, limit, tagger.multi_label);
   const places = { clip: "The whole sound", window: "Each label where it is strongest" };
@@ -239,15 +181,6 @@ function showBars() {
   $("about-bars").textContent = asserted(row, limit, tagger.multi_label).length
     ? "A mark is the threshold."
     : "Nothing here reached its threshold, which the mark shows. These come nearest.";
-}
-
-// The window whose middle is nearest.
-function windowAt(seconds) {
-  const { starts, ends } = state.heard;
-  let best = 0;
-  for (let i = 1; i < starts.length; i++)
-    if (Math.abs(starts[i] + ends[i] - 2 * seconds) < Math.abs(starts[best] + ends[best] - 2 * seconds)) best = i;
-  return best;
 }
 
 // ---- hearing
@@ -259,10 +192,8 @@ function playStretch(start, end) {
 }
 
 function playStrongest(label) {
-  const { heard, tagger } = state;
-  let best = 0;
-  for (let i = 1; i < heard.starts.length; i++)
-    if (heard.scores[i * tagger.labels.length + label] > heard.scores[best * tagger.labels.length + label]) best = i;
+  const { heard } = state;
+  const best = strongest(heard, state.tagger, label);
   playStretch(heard.starts[best], heard.ends[best]);
 }
 
@@ -310,7 +241,7 @@ async function listen() {
   const work = begun("Microphone");
   progress("Waiting for the microphone");
   const told = {
-    window: () => state.live && !state.live.isEnding && newWindow(),
+    window: () => state.live && !state.live.ending && newWindow(),
     problem: (error) => stopLive().then(() => fail(error)),
     gone: () => stopLive().then(() => note("The microphone has gone away.")),
   };
@@ -325,7 +256,8 @@ async function listen() {
 
 function startLive(live) {
   Object.assign(state, { live, heard: live.heard });
-  $("busy").hidden = $("warnings").hidden = true;
+  atRest();
+  showWarnings([]);
   $("length").textContent = "";
   bars.clear();
   $("verdict").textContent = `Listening. The first tags come after ${state.tagger.window_seconds} s`;
@@ -349,70 +281,46 @@ function follow() {
 }
 
 function newWindow() {
-  const { heard, tagger } = state;
-  const row = heard.scores.subarray(heard.scores.length - tagger.labels.length);
-  const found = ranked(asserted(row, limits(tagger, "window", threshold()), tagger.multi_label), row);
-  const text = found.length ? named(found.map((label) => tagger.labels[label])) : "Nothing reaches its threshold";
+  const text = verdictNow(state.heard, state.tagger, threshold());
   if ($("verdict").textContent !== text) say(text);
   $("verdict").textContent = text;
   judge();
 }
 
-async function stopLive() {
-  const { live } = state;
-  if (!live || live.isEnding) return;
-  live.isEnding = true;
+// Resolves when what was heard is shown.
+function stopLive() {
+  if (state.live) state.live.ending ??= endLive(state.live);
+  return state.live?.ending;
+}
+
+async function endLive(live) {
   clearInterval(live.timer);
   $("live").hidden = true;
   progress("Listening to the end");
   await live.close();
   Object.assign(state, { live: null, heard: null, seconds: live.recorded().length / live.sampleRate });
   state.picture.isGrowing = false;
-  if (!live.heard.starts.length) $("busy").hidden = $("heard").hidden = true;
-  else {
+  if (live.heard.starts.length) {
     $("play").disabled = !(await player.open(writeWav(live.recorded(), live.sampleRate)));
     finish(live.heard);
+  } else {
+    $("heard").hidden = true;
+    atRest();
   }
-}
-
-// ---- what is said
-
-// To who cannot see what has changed; note() is for all.
-function say(text) {
-  $("said").textContent = text;
-}
-
-function note(text) {
-  $("note").textContent = text;
-  $("note").hidden = !text;
 }
 
 function fail(error) {
   state.work = null;
-  $("busy").hidden = true;
+  atRest();
   $("heard").hidden = !state.heard;
-  const make = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
-  const isOurs = !(error instanceof Problem);
-  const title = isOurs ? "This is a fault of the page" : (TITLES[error.reason] ?? "That did not work");
-  $("problem").replaceChildren(make("strong", title), make("p", error.message));
-  $("problem").hidden = false;
-  $("key").hidden = error.reason !== "unauthorised";
-  if (error.reason === "unauthorised") $("token").focus();
-  if (isOurs) console.error(error);
-}
-
-function clearProblem() {
-  $("problem").hidden = true;
-  $("problem").replaceChildren();
-  say("");
-  note("");
+  showProblem(error);
 }
 
 function cancel() {
   state.work?.abort();
   Object.assign(state, { work: null, given: null });
-  $("busy").hidden = true;
   player.close();
+  atRest();
   note("Cancelled.");
 }
 

@@ -13,7 +13,7 @@ const PEAK_SAMPLES = 512; // whose lowest and highest are kept together
 const MAGMA =
   "000004 0a0822 1d1147 36106b 51127c 6a1c81 832681 9c2e7f b73779 d0416f e75263 f56b5c fc8961 fea772 fec488 fde2a3 fcfdbf";
 
-export const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700); // Source: O'Shaughnessy 1987
+const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700); // Source: O'Shaughnessy 1987
 const hertz = (mel) => 700 * (10 ** (mel / 2595) - 1);
 
 const COLOURS = (() => {
@@ -209,6 +209,19 @@ export function clock(seconds, digits = 0) {
   const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
   const rest = (all % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+const KILOHERTZ = [0.5, 1, 2, 4, 8, 16];
+
+// The numbers beside a picture that ends at topHz, as text at their heights.
+export function showKilohertz(place, topHz) {
+  const shown = KILOHERTZ.filter((khz) => 1000 * khz < 0.95 * topHz);
+  const ticks = shown.map((khz, i) => {
+    const tick = Object.assign(document.createElement("span"), { textContent: i === shown.length - 1 ? `${khz} kHz` : khz });
+    tick.style.bottom = `${(100 * mel(1000 * khz)) / mel(topHz)}%`;
+    return tick;
+  });
+  place.replaceChildren(...ticks);
 }
 
 export function axis(canvas, from, to) {

@@ -57,6 +57,7 @@ async function decoded(bytes, rate) {
   try {
     return await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   } catch (error) {
+    if (error.name === "RangeError") throw new Problem("too_long", "The sound is too long for this browser's memory. Cut it.");
     if (error.name !== "EncodingError") throw error;
     throw new Problem("not_a_sound", "This browser cannot read the file: it is damaged, no sound, or of a format it does not know.");
   }
