@@ -30,9 +30,11 @@ from earmark.server.schemas import (
     TaggerFacts,
     TaggerList,
     TagQuery,
+    parameter_message,
     refusals,
 )
 from earmark.server.served import Served, bearer
+from earmark.server.streaming import stream
 from earmark.server.tagging import tag_upload
 from earmark.server.upload import FIELD, receive, spare_file
 from earmark.tagger import Tagger
@@ -107,6 +109,7 @@ def create_app(
     app.state.served = served
     secured = [Depends(HTTPBearer(auto_error=False))] if token is not None else []
     app.include_router(api, dependencies=[*secured, Depends(require_token)])
+    app.add_api_websocket_route("/v1/stream", stream)
     app.add_api_route(HEALTH, health, response_model=Health, responses=refusals("foreign", "stopping", "bug"))
     if page is not None and page.is_dir():
         add_page(app, page)
@@ -197,19 +200,7 @@ async def say_refusal(request: Request, refusal: Refusal) -> Response:
 
 async def say_bad_parameter(request: Request, error: RequestValidationError) -> Response:
     """Which parameter is wrong, and why."""
-    return await say_refusal(request, Refusal("bad_parameter", parameter_message(error.errors())))
-
-
-def parameter_message(errors: Sequence[dict[str, Any]]) -> str:
-    """The first of pydantic's errors as a sentence of the house.
-
-    >>> parameter_message([{"loc": ("query", "top"), "msg": "Input should be 1 or more"}])
-    'top: input should be 1 or more. Correct it; /openapi.json tells what there is.'
-    """
-    where = [str(part) for part in errors[0]["loc"] if part != "query"]
-    said = errors[0]["msg"].removeprefix("Value error, ")
-    name = where[0] if where else "parameters"
-    return f"{name}: {said[:1].lower()}{said[1:]}. Correct it; /openapi.json tells what there is."
+    return await say_refusal(request, Refusal("bad_parameter", parameter_message(error.errors(), "/openapi.json")))
 
 
 async def say_http(request: Request, error: HTTPException) -> Response:

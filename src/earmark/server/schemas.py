@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -194,3 +195,18 @@ def refusals(*reasons: str) -> dict[int | str, dict[str, Any]]:
         known = found.setdefault(status, {"model": ErrorAnswer, "description": ""})
         known["description"] = f"{known['description']} {reason}: {meaning}".strip()
     return found
+
+
+def parameter_message(errors: Sequence[Any], reference: str) -> str:
+    """The first of pydantic's errors as a sentence of the house.
+
+    Args:
+        errors: as pydantic lists them. reference: where to look.
+
+    >>> parameter_message([{"loc": ("query", "top"), "msg": "Input should be 1 or more"}], "/openapi.json")
+    'top: input should be 1 or more. Correct it; /openapi.json tells what there is.'
+    """
+    where = [str(part) for part in errors[0]["loc"] if part != "query"]
+    said = errors[0]["msg"].removeprefix("Value error, ")
+    name = where[0] if where else "parameters"
+    return f"{name}: {said[:1].lower()}{said[1:]}. Correct it; {reference} tells what there is."
