@@ -238,23 +238,32 @@ def exported(ort_web, host, tmp_path_factory) -> Site:
 
 @pytest.fixture(scope="session")
 def serve_taggers() -> Iterator[Callable[..., str]]:
-    """`serve_taggers(*taggers, **options)`: the address of a server of them, options being those of `create_app`."""
+    """`serve_taggers(*taggers, **options)`: the address of a server of them, options being those of `create_app`.
+
+    `serve_taggers.stop()` ends the one that was started last.
+    """
     pytest.importorskip("fastapi")
     import uvicorn
 
     from earmark.server.app import create_app
     from earmark.server.serving import address_of, listen
 
-    servers = []
+    servers, threads = [], []
 
     def start(*taggers: Path, **options) -> str:
         app = create_app([load_tagger(tagger) for tagger in taggers], **options)
         listening = listen("127.0.0.1", 0)
         config = uvicorn.Config(app, lifespan="on", log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=1)
         servers.append(uvicorn.Server(config))
-        threading.Thread(target=servers[-1].run, kwargs={"sockets": [listening]}, daemon=True).start()
+        threads.append(threading.Thread(target=servers[-1].run, kwargs={"sockets": [listening]}, daemon=True))
+        threads[-1].start()
         return f"{address_of(listening)}/"
 
+    def stop() -> None:
+        servers[-1].should_exit = True
+        threads[-1].join(timeout=10)
+
+    start.stop = stop
     yield start
     for server in servers:
         server.should_exit = True
