@@ -83,6 +83,8 @@ def test_the_microphone_is_tagged_as_it_comes_and_can_be_heard_again(listening_b
     assert tab.run("document.querySelector('#play').disabled") is False
     tab.run(CLICK.format("play"))
     tab.wait("document.querySelector('#play').textContent === 'Pause'")
+    tab.run("document.querySelector('#taggers').dispatchEvent(new Event('change'))")  # hears the recording again
+    tab.wait(f"({HEARD}) && document.querySelector('#bars-of').textContent === 'The whole sound'")
     assert listening_browser.faults(tab) == []
 
 

@@ -95,3 +95,13 @@ export const FORMATS = {
   audacity: { title: "Audacity", suffix: ".txt", kind: "text/plain", write: audacity },
   raven: { title: "Raven", suffix: ".Table.1.selections.txt", kind: "text/plain", write: raven },
 };
+
+// Let the browser save a file; its name.
+export function download({ suffix, kind, write }, result) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([write(result)], { type: kind }));
+  link.download = `${result.name}${suffix}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  return link.download;
+}

@@ -3,7 +3,7 @@
 
 import { Bars } from "./bars.js";
 import * as engine from "./engine.js";
-import { FORMATS } from "./export_files.js";
+import { download, FORMATS } from "./export_files.js";
 import { openLive } from "./live.js";
 import { atRest, clear, note, progress, say, showProblem, showWarnings } from "./notices.js";
 import { axis, clock, Picture, showKilohertz } from "./picture.js";
@@ -23,7 +23,8 @@ const SHORTEST_VIEW_SECONDS = 2;
 const ZOOM_FROM_SECONDS = 15; // shorter sounds are shown whole
 const $ = (id) => document.getElementById(id);
 const state = {
-  tagger: null,
+  tagger: null, // the chosen one
+  by: null, // the one that what is shown was heard by
   given: null, // the file that was given, to be heard again by another tagger
   name: "",
   heard: null, // {starts, ends, scores, clip, warnings} of what was heard
@@ -35,7 +36,7 @@ const state = {
 };
 let taggers = [];
 
-const player = new Player(moved);
+const player = new Player(stepped);
 const bars = new Bars({ body: $("bars"), play: playStrongest });
 const timeline = new Timeline({ list: $("lanes"), all: $("all-lanes"), play: playStretch, say });
 
@@ -96,7 +97,7 @@ async function hear(file) {
 function begun(name) {
   state.work?.abort();
   state.work = new AbortController();
-  Object.assign(state, { name, heard: null, picture: null, given: null });
+  Object.assign(state, { name, by: state.tagger, heard: null, picture: null, given: null });
   player.close();
   bars.clear();
   clear();
@@ -109,7 +110,7 @@ function begun(name) {
 // ---- what is shown
 
 function show({ samples, sampleRate }) {
-  const topHz = Math.min(sampleRate, state.tagger.sample_rate) / 2;
+  const topHz = Math.min(sampleRate, state.by.sample_rate) / 2;
   state.picture = new Picture(samples, sampleRate, topHz);
   showKilohertz($("kilohertz"), topHz);
   state.seconds = samples().length / sampleRate;
@@ -120,10 +121,10 @@ function finish(heard) {
   state.work = null;
   state.heard = heard;
   if (!state.picture) state.seconds = heard.ends.reduce((a, b) => Math.max(a, b), 0);
-  state.view = { from: 0, to: state.seconds };
+  look(0, state.seconds);
   atRest();
   $("length").textContent = `· ${clock(state.seconds, 1)}`;
-  showWarnings([...heard.warnings, ...(heard.asides ?? []), heard.clip && uncalibrated(state.tagger, state.seconds)]);
+  showWarnings([...heard.warnings, ...(heard.asides ?? []), heard.clip && uncalibrated(state.by, state.seconds)]);
   reveal();
   judge();
   moved(0, false);
@@ -135,7 +136,7 @@ function reveal() {
   $("heard").hidden = false;
   $("live").hidden = !isLive;
   $("hearing").hidden = isLive;
-  $("exports").hidden = isLive;
+  $("exports").hidden = $("taggers").disabled = isLive;
   $("zoom").hidden = isLive || state.seconds < ZOOM_FROM_SECONDS;
   $("tracks").classList.toggle("is-undrawn", !state.picture);
   draw();
@@ -162,22 +163,21 @@ function judge() {
   $("threshold-value").textContent = value;
   $("threshold").setAttribute("aria-valuetext", value);
   if (!state.heard) return;
-  timeline.show(state.tagger, state.heard, limits(state.tagger, "window", threshold()));
+  timeline.show(state.by, state.heard, limits(state.by, "window", threshold()));
   const inTime = timeline.lanes.map(({ label }) => label);
-  if (!state.live) $("verdict").textContent = verdict(state.heard, state.tagger, threshold(), inTime);
+  if (!state.live) $("verdict").textContent = verdict(state.heard, state.by, threshold(), inTime);
   showBars();
 }
 
 // Bars of the window at the playhead while it plays, of the newest while the microphone is open, else of the whole.
 function showBars() {
-  const { heard, tagger, live } = state;
+  const { heard, by: tagger, live } = state;
   const at = live ? heard.starts.length - 1 : player.isPlaying ? windowAt(heard, player.seconds) : -1;
   const { row, level } = at < 0 ? whole(heard, tagger) : { row: rowOf(heard, at, tagger), level: "window" };
   const limit = limits(tagger, level, threshold());
   bars.show(tagger.labels, row, limit, tagger.multi_label);
   const places = { clip: "The whole sound", window: "Each label where it is strongest" };
-  $("bars-of").textContent =
-    at < 0 ? places[level] : `From ${clock(heard.starts[at], 1)} to ${clock(heard.ends[at], 1)}`;
+  $("bars-of").textContent = at < 0 ? places[level] : `From ${clock(heard.starts[at], 1)} to ${clock(heard.ends[at], 1)}`;
   $("about-bars").textContent = asserted(row, limit, tagger.multi_label).length
     ? "A mark is the threshold."
     : "Nothing here reached its threshold, which the mark shows. These come nearest.";
@@ -193,7 +193,7 @@ function playStretch(start, end) {
 
 function playStrongest(label) {
   const { heard } = state;
-  const best = strongest(heard, state.tagger, label);
+  const best = strongest(heard, state.by, label);
   playStretch(heard.starts[best], heard.ends[best]);
 }
 
@@ -216,29 +216,41 @@ function moved(seconds, isPlaying) {
   $("drawn").setAttribute("aria-valuemax", state.seconds.toFixed(1));
   $("drawn").setAttribute("aria-valuenow", seconds.toFixed(1));
   $("drawn").setAttribute("aria-valuetext", `${clock(seconds, 1)} of ${clock(state.seconds, 1)}`);
-  if (isPlaying && seconds > view.to && view.to < state.seconds) look(view.to, view.to - view.from);
   if (state.heard && !state.live) showBars();
+}
+
+// A step of the player: what is shown goes along.
+function stepped(seconds, isPlaying) {
+  const { from, to } = state.view;
+  if (!state.live && (seconds < from || seconds > to)) look(seconds, to - from);
+  moved(seconds, isPlaying);
 }
 
 function look(from, span) {
   const length = Math.min(Math.max(span, SHORTEST_VIEW_SECONDS), state.seconds);
   const first = Math.min(Math.max(from, 0), state.seconds - length);
   state.view = { from: first, to: first + length };
+  $("earlier").disabled = !(first > 0);
+  $("later").disabled = !(first + length < state.seconds);
   draw();
+}
+
+function pan(share) {
+  const { from, to } = state.view;
+  look(from + share * (to - from), to - from);
 }
 
 function zoom(factor) {
   const { from, to } = state.view;
-  const middle = player.seconds >= from && player.seconds <= to && player.seconds ? player.seconds : (from + to) / 2;
-  look(middle - (factor * (to - from)) / 2, factor * (to - from));
+  const still = player.seconds >= from && player.seconds <= to ? player.seconds : (from + to) / 2; // stays where it is
+  look(still - factor * (still - from), factor * (to - from));
 }
 
 // ---- the microphone
 
 async function listen() {
   await stopLive();
-  const { tagger } = state;
-  const work = begun("Microphone");
+  const work = begun("Microphone.wav");
   progress("Waiting for the microphone");
   const told = {
     window: () => state.live && !state.live.ending && newWindow(),
@@ -246,7 +258,7 @@ async function listen() {
     gone: () => stopLive().then(() => note("The microphone has gone away.")),
   };
   try {
-    const live = await openLive(tagger, told);
+    const live = await openLive(state.by, told);
     if (work.signal.aborted) live.close();
     else startLive(live);
   } catch (error) {
@@ -260,10 +272,10 @@ function startLive(live) {
   showWarnings([]);
   $("length").textContent = "";
   bars.clear();
-  $("verdict").textContent = `Listening. The first tags come after ${state.tagger.window_seconds} s`;
+  $("verdict").textContent = `Listening. The first tags come after ${state.by.window_seconds} s`;
   show({ samples: live.recorded, sampleRate: live.sampleRate });
   state.picture.isGrowing = true;
-  timeline.show(state.tagger, live.heard, limits(state.tagger, "window", threshold()));
+  timeline.show(state.by, live.heard, limits(state.by, "window", threshold()));
   live.timer = setInterval(follow, LIVE_STEP_MS);
   follow();
   reveal();
@@ -281,7 +293,7 @@ function follow() {
 }
 
 function newWindow() {
-  const text = verdictNow(state.heard, state.tagger, threshold());
+  const text = verdictNow(state.heard, state.by, threshold());
   if ($("verdict").textContent !== text) say(text);
   $("verdict").textContent = text;
   judge();
@@ -301,7 +313,8 @@ async function endLive(live) {
   Object.assign(state, { live: null, heard: null, seconds: live.recorded().length / live.sampleRate });
   state.picture.isGrowing = false;
   if (live.heard.starts.length) {
-    $("play").disabled = !(await player.open(writeWav(live.recorded(), live.sampleRate)));
+    state.given = new File([writeWav(live.recorded(), live.sampleRate)], state.name);
+    $("play").disabled = !(await player.open(state.given));
     finish(live.heard);
   } else {
     $("heard").hidden = true;
@@ -326,32 +339,24 @@ function cancel() {
 
 // ---- saving
 
-function save({ suffix, kind, write }) {
-  const { tagger, heard, name } = state;
-  const text = write({ name, tagger, heard, threshold: threshold() });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: kind }));
-  link.download = `${name}${suffix}`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  note(`${link.download} is saved.`);
+function save(format) {
+  const { by: tagger, heard, name } = state;
+  note(`${download(format, { name, tagger, heard, threshold: threshold() })} is saved.`);
 }
 
 // ---- what can be done
 
-$("choose").addEventListener("click", () => $("file").click());
+const CLICKS = {
+  ...{ choose: () => $("file").click(), microphone: listen, stop: stopLive, cancel, play: toggle },
+  ...{ earlier: () => pan(-0.5), later: () => pan(0.5), less: () => zoom(2), more: () => zoom(0.5) },
+};
+for (const [id, act] of Object.entries(CLICKS)) $(id).addEventListener("click", act);
 $("file").addEventListener("change", () => {
   if ($("file").files.length) hear($("file").files[0]);
   $("file").value = ""; // the same file may be chosen again
 });
-$("microphone").addEventListener("click", listen);
-$("stop").addEventListener("click", stopLive);
-$("cancel").addEventListener("click", cancel);
 $("taggers").addEventListener("change", chooseTagger);
 $("threshold").addEventListener("input", judge);
-$("play").addEventListener("click", toggle);
-$("less").addEventListener("click", () => zoom(2));
-$("more").addEventListener("click", () => zoom(0.5));
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
   engine.useToken($("token").value.trim());

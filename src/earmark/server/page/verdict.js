@@ -25,7 +25,7 @@ export function verdict(heard, t, threshold, inTime) {
   const { row, level } = whole(heard, t);
   const found = ranked(asserted(row, limits(t, level, threshold), t.multi_label), row);
   if (found.length) return named(found, t);
-  if (inTime.length) return `Nothing in the whole reached its threshold; in parts ${named(inTime, t)}`;
+  if (inTime.length) return `In parts: ${named(inTime, t)}`;
   return "Nothing reached its threshold";
 }
 
