@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
 from pydantic.json_schema import SkipJsonSchema
 
 from earmark.server.limits import Limits
@@ -34,9 +34,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+LONGEST_SECONDS = 1e9  # thirty years
 Score = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[FiniteFloat, Field(ge=0), BeforeValidator(_only_number)]
-End = Annotated[FiniteFloat, Field(gt=0), BeforeValidator(_only_number)]
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_SECONDS), BeforeValidator(_only_number)]
+End = Annotated[FiniteFloat, Field(gt=0, le=LONGEST_SECONDS), BeforeValidator(_only_number)]
 Threshold = Annotated[Score, BeforeValidator(_only_number)]
 Flag = Annotated[bool, BeforeValidator(_only_bool)]
 Top = Annotated[int, Field(ge=1), BeforeValidator(_only_number)]
@@ -53,12 +54,6 @@ class TagQuery(Strict):
     threshold: Threshold | SkipJsonSchema[None] = Field(None, description="Instead of the tagger's own thresholds.")
     timeline: Flag = Field(False, description="The tags of every window, too.")
     scores: Flag = Field(False, description="The score of every label, too.")
-
-    @model_validator(mode="after")
-    def _end_after_start(self) -> TagQuery:
-        if self.end is not None and self.end <= self.start:
-            raise ValueError("end is not after start")
-        return self
 
 
 class StreamQuery(Strict):
