@@ -253,7 +253,8 @@ def serve_taggers() -> Iterator[Callable[..., str]]:
     def start(*taggers: Path, **options) -> str:
         app = create_app([load_tagger(tagger) for tagger in taggers], **options)
         listening = listen("127.0.0.1", 0)
-        config = uvicorn.Config(app, lifespan="on", log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=1)
+        quick = {"timeout_graceful_shutdown": 1, "log_config": None}
+        config = uvicorn.Config(app, lifespan="on", ws="websockets-sansio", **quick)
         servers.append(uvicorn.Server(config))
         threads.append(threading.Thread(target=servers[-1].run, kwargs={"sockets": [listening]}, daemon=True))
         threads[-1].start()

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,8 @@ def opened(browser, url):
     yield tab
     tab.run("1")  # what is told of faults has come by then
     assert browser.faults(tab) == []
-    strangers = [each for each in browser.requests(tab) if not each.startswith((url, "data:", "blob:", url.replace("http", "ws")))]
-    assert strangers == []
+    own = (url, url.replace("http", "ws"), "data:", "blob:")
+    assert [each for each in browser.requests(tab) if not each.startswith(own)] == []
 
 
 def command_line(*words: object, folder: Path) -> str:
@@ -78,21 +79,23 @@ def test_a_dropped_file_is_tagged_with_the_command_lines_scores_and_saved_in_its
     shown = {label: float(score) for label, _, score in opened.run(BARS)}
     assert shown == {label: pytest.approx(score, abs=6e-4) for label, score in zip(tagger.labels, clip, strict=True)}
     assert opened.run(LANES) == ["noise", "tone, high"]
-    for title, name, suffix in (("CSV", "csv", ".csv"), ("Raven", "raven", ".Table.1.selections.txt")):
-        opened.run(f"[...document.querySelectorAll('#exports button')].find((b) => b.textContent === '{title}').click()")
+    for number, name, suffix in ((0, "csv", ".csv"), (3, "raven", ".Table.1.selections.txt")):
+        opened.run(f"document.querySelectorAll('#exports button')[{number}].click()")
         saved = tmp_path / "saved" / f"long.wav{suffix}"
         opened.wait("document.querySelector('#note').textContent.includes('is saved')")
         until(saved.exists)
         expected = command_line("tag", CNN, "long.wav", "--timeline", "--format", name, folder=tmp_path)
         delimiter = "," if name == "csv" else "\t"
-        found, told = (list(csv.reader(text.splitlines(), delimiter=delimiter)) for text in (saved.read_text(), expected))
-        assert [row[:-1] for row in found] == [row[:-1] for row in told]
-        np.testing.assert_allclose([float(row[-1]) for row in found[1:]], [float(row[-1]) for row in told[1:]], atol=1e-5)
+        rows, told = (
+            list(csv.reader(text.splitlines(), delimiter=delimiter)) for text in (saved.read_text(), expected)
+        )
+        assert [row[:-1] for row in rows] == [row[:-1] for row in told]
+        scores, told_scores = ([float(row[-1]) for row in table[1:]] for table in (rows, told))
+        np.testing.assert_allclose(scores, told_scores, atol=1e-5)
 
 
 def until(condition) -> None:
-    import time
-
+    """Wait for what is true at last."""
     stop = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < stop
@@ -102,7 +105,8 @@ def until(condition) -> None:
 def test_a_threshold_moves_everything_and_nothing_reached_is_said(opened):
     opened.give(VECTORS / "long.wav")
     opened.wait(HEARD)
-    slide = "((slider) => {{ slider.value = {}; slider.dispatchEvent(new Event('input')); }})(document.querySelector('#threshold'))"
+    slide = "$('threshold').value = {}; $('threshold').dispatchEvent(new Event('input'))"
+    opened.run("globalThis.$ = (id) => document.getElementById(id)")
     assert "own" in opened.run("document.querySelector('#threshold').getAttribute('aria-valuetext')")
     opened.run(slide.format(95))
     assert opened.run(VERDICT) == "Nothing reached its threshold"
@@ -119,7 +123,8 @@ def test_another_tagger_hears_the_same_file_again(opened):
     opened.give(VECTORS / "long.wav")
     opened.wait(HEARD)
     first = opened.run(BARS)
-    opened.run("((choice) => { choice.value = 'unsure'; choice.dispatchEvent(new Event('change')); })(document.querySelector('#taggers'))")
+    opened.run("globalThis.choice = document.querySelector('#taggers'); choice.value = 'unsure'")
+    opened.run("choice.dispatchEvent(new Event('change'))")
     opened.wait(f"({HEARD}) && JSON.stringify({BARS}) !== {str(first)!r}")
     assert "unsure" in opened.run("document.querySelector('#taggers').value")
     expected = [tag.label for tag in load_tagger(VECTORS / "unsure.tagger.onnx").tag(VECTORS / "long.wav")]

@@ -103,8 +103,8 @@ def test_live_scores_are_those_of_the_same_sound_in_a_file(listening_browser, ex
               const t = (await engine.taggers()).find(({{ name }}) => name === "cnn");
               const samples = Float32Array.from({audio.load(exported.folder / f"{rate}.wav", rate).tolist()});
               const [windows, problems] = [[], []];
-              const told = {{ window: (found) => windows.push(found), problem: (error) => problems.push(error.message) }};
-              const stream = engine.stream(t, {rate}, told);
+              const window = (found) => windows.push(found), problem = (error) => problems.push(error.message);
+              const stream = engine.stream(t, {rate}, {{ window, problem }});
               for (let at = 0, n = 1; at < samples.length; at += n, n = (n * 7) % 4001)
                 stream.push(samples.slice(at, at + n));
               await stream.close();

@@ -1,4 +1,4 @@
-"""`earmark export --web`: a folder that is whole or not there, and that gives the command line's scores in a browser."""
+"""`earmark export --web`: a folder that is whole or not there, and gives the command line's scores in a browser."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_folder_holds_the_page_the_taggers_and_the_runtime_and_nothing_of_th
     own = {path.name for path in PAGE.iterdir()} - {"engine_server.js", "LICENSE.onnxruntime-web"}
     runtime = {f"onnxruntime-web/{name}" for name in (*onnxruntime_web.FILES.values(), "LICENSE")}
     taggers = {f"taggers/{kind}.tagger.{end}" for kind in ("cnn", "forest") for end in ("onnx", "json")}
-    assert found == own | runtime | taggers | {"taggers.json", "README.txt"}
+    assert found == own | runtime | taggers | {"taggers.json", "offline_files.js", "README.txt"}
     assert written.taggers == ("cnn", "forest")
     assert written.n_bytes == sum(path.stat().st_size for path in written.folder.rglob("*") if path.is_file())
     assert "engine_local.js" in (written.folder / "engine.js").read_text()
@@ -203,8 +203,8 @@ def test_a_runtime_that_cannot_be_had_is_told(cnn, npm, tmp_path, monkeypatch, s
 
 
 def test_the_command_says_what_it_wrote(cnn, package, tmp_path, monkeypatch, capsys):
-    command = ["earmark", "export", str(cnn), "--web", str(tmp_path / "site"), "--onnxruntime-web", str(package), "--json"]
-    monkeypatch.setattr(sys, "argv", command)
+    words = ["export", cnn, "--web", tmp_path / "site", "--onnxruntime-web", package, "--json"]
+    monkeypatch.setattr(sys, "argv", ["earmark", *map(str, words)])
     try:
         assert main() == 0
     except SystemExit as end:
@@ -289,3 +289,17 @@ def test_a_recording_of_a_lower_rate_is_warned_of_as_on_the_command_line(hear, t
     tagger = load_tagger(VECTORS / "cnn.tagger.onnx")
     [tagged] = tag_files(tagger, [path])
     assert hear(path, "cnn")["warnings"] == list(tagged.warnings)
+
+
+def test_a_page_that_is_kept_works_without_its_host(browser, ort_web, host, cnn, package, tmp_path):
+    export_web([cnn], tmp_path / "host" / "site", ort_web)
+    tab = browser.tab(host(tmp_path / "host") + "site/")
+    tab.wait("document.querySelector('#offline')?.hidden === false")
+    tab.run("document.querySelector('#offline').click()")
+    tab.wait("document.querySelector('#note').textContent.includes('is kept')")
+    shutil.rmtree(tmp_path / "host" / "site")
+    tab.run("location.reload()")
+    tab.wait("document.querySelector('#choose')?.disabled === false && document.querySelector('#offline').hidden")
+    tab.give(VECTORS / "long.wav")
+    tab.wait("!document.querySelector('#heard').hidden")
+    assert tab.run("document.querySelector('#verdict').textContent") == "noise · tone, high"

@@ -13,7 +13,8 @@ from earmark.cli.console import output, print_json
 
 def export(
     taggers: Annotated[
-        list[Path], typer.Argument(help="NAME.tagger.onnx, or names that `earmark models` lists; the first is shown first.")
+        list[Path],
+        typer.Argument(help="NAME.tagger.onnx, or names that `earmark models` lists; the first is shown first."),
     ],
     web: Annotated[Path, typer.Option(help="The folder to write: a page for any host of static files.", metavar="DIR")],
     onnxruntime_web: Annotated[

@@ -1,7 +1,8 @@
-"""A static folder that tags in the visitor's browser: the page, taggers with their metadata beside them, the runtime."""
+"""A static folder that tags in the visitor's browser: the page, taggers with their metadata, the runtime."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ PAGE = files("earmark.server").joinpath("page")
 LIST = "taggers.json"  # by which an export is known again, too
 FORMAT = "earmark-web-export"
 ENGINE = '// Who tags: this browser.\nexport * from "./engine_local.js";\n'
+OFFLINE = "// What offline.js keeps.\nconst VERSION = {version};\nconst FILES = {files};\n"
 NOT_COPIED = ("engine.js", "engine_server.js", "LICENSE.onnxruntime-web")
 README = """\
 A page that tells what is in a sound. Everything runs in the visitor's browser: no sound leaves it.
@@ -33,15 +35,15 @@ To try it on this machine, in this folder:
 
     python -m http.server 8000 --bind 127.0.0.1
 
-and open http://127.0.0.1:8000 in a browser. Opened as a file (file://…) it does not work: browsers let such pages load
-neither modules nor other files.
+and open http://127.0.0.1:8000 in a browser. Opened as a file (file://…) it does not work: browsers let such pages
+load neither modules nor other files.
 
-To publish it, copy the folder to any host of static files, under any path. Nothing has to be set up; the microphone needs
-https, as everywhere. The first visit loads {megabytes} MB.
+To publish it, copy the folder to any host of static files, under any path. Nothing has to be set up; the microphone
+needs https, as everywhere. All of it has {megabytes} MB.
 
-Made by Earmark {version} (Apache-2.0, LICENSE) with ONNX Runtime Web {runtime} (MIT, onnxruntime-web/LICENSE; what it holds of
-others: https://github.com/microsoft/onnxruntime/blob/main/ThirdPartyNotices.txt). What the taggers may be used for stands in
-their metadata, taggers/*.json, under "licences".
+Made by Earmark {version} (Apache-2.0, LICENSE) with ONNX Runtime Web {runtime} (MIT, onnxruntime-web/LICENSE; what it
+holds of others: https://github.com/microsoft/onnxruntime/blob/main/ThirdPartyNotices.txt). What the taggers may be
+used for stands in their metadata, taggers/*.json, under "licences".
 """
 
 
@@ -72,7 +74,9 @@ def export_web(taggers: Sequence[Path | str], folder: Path, runtime: Path | None
     opened = [_open(tagger) for tagger in taggers]
     names = [tagger.metadata.name for tagger in opened]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"{twice}: two of the taggers have this name, and the page tells them apart by it. Leave one out.")
+        raise ConfigError(
+            f"{twice}: two of the taggers have this name, and the page tells them apart by it. Leave one out."
+        )
     contents = _contents(opened, onnxruntime_web(runtime))
     try:
         _write(contents, folder)
@@ -121,6 +125,9 @@ def _contents(taggers: Sequence[Tagger], runtime: OnnxRuntimeWeb) -> dict[str, b
         listed.append({"file": file, "metadata": metadata, "identity": tagger.identity})
     origin = {"format": FORMAT, "earmark": __version__, "onnxruntime_web": runtime.version}
     contents[LIST] = (to_json(origin | {"taggers": listed}, indent=2) + "\n").encode("utf-8")
+    found = hashlib.sha256(b"".join(name.encode() + content for name, content in sorted(contents.items())))
+    offline = OFFLINE.format(version=to_json(found.hexdigest()[:16]), files=to_json(sorted(contents)))
+    contents["offline_files.js"] = offline.encode()
     contents["README.txt"] = README.format(
         taggers=", ".join(tagger.metadata.name for tagger in taggers),
         megabytes=round(sum(map(len, contents.values())) / 1e6),

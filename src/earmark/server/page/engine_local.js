@@ -1,5 +1,5 @@
 // Tags on this machine: the tagger files beside the page, in onnxruntime-web. Nothing leaves the browser.
-// engine_server.js offers the same: WHERE, taggers, tag, stream.
+// engine_server.js offers the same: WHERE, taggers, tag, stream, useToken, offline.
 
 import { Problem } from "./problems.js";
 import { checked, clipScores, cut, reach, short, views, Windows } from "./reader.js";
@@ -92,3 +92,24 @@ export function stream(t, sampleRate, { window, problem }) {
     },
   };
 }
+
+// No server, no token.
+export function useToken() {}
+
+// The page kept on this machine, to be used without a network: null where a browser cannot.
+export const offline = navigator.serviceWorker && {
+  isKept: async () => Boolean((await navigator.serviceWorker.getRegistration(new URL("./", import.meta.url)))?.active),
+  keep: async () => {
+    const { serviceWorker } = navigator;
+    const found = await serviceWorker.register(new URL("./offline.js", import.meta.url));
+    const worker = found.installing ?? found.waiting ?? found.active;
+    await new Promise((resolve, reject) => {
+      const look = () => {
+        if (worker.state === "activated") resolve();
+        if (worker.state === "redundant") reject(new Problem("gone", "Not all of the page could be fetched. Try again."));
+      };
+      worker.addEventListener("statechange", look);
+      look();
+    });
+  },
+};

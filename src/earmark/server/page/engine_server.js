@@ -10,6 +10,8 @@ const address = (path) => new URL(`./v1/${path}`, import.meta.url);
 let limits = null;
 let token = "";
 
+export const offline = null; // without the server there is nothing
+
 // Kept as long as the tab is open.
 export function useToken(given) {
   token = given;

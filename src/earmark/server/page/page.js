@@ -44,6 +44,7 @@ const timeline = new Timeline({ list: $("lanes"), all: $("all-lanes"), play: pla
 
 async function begin() {
   $("where").textContent = engine.WHERE;
+  $("offline").hidden = !engine.offline || (await engine.offline.isKept());
   try {
     taggers = await engine.taggers();
   } catch (error) {
@@ -337,6 +338,19 @@ function cancel() {
   note("Cancelled.");
 }
 
+async function keepPage() {
+  $("offline").disabled = true;
+  note("Fetching all of the page …");
+  try {
+    await engine.offline.keep();
+    $("offline").hidden = true;
+    note("The page is kept. It works without a network now, at this address.");
+  } catch (error) {
+    fail(error);
+  }
+  $("offline").disabled = false;
+}
+
 // ---- saving
 
 function save(format) {
@@ -347,7 +361,7 @@ function save(format) {
 // ---- what can be done
 
 const CLICKS = {
-  ...{ choose: () => $("file").click(), microphone: listen, stop: stopLive, cancel, play: toggle },
+  ...{ choose: () => $("file").click(), microphone: listen, stop: stopLive, cancel, play: toggle, offline: keepPage },
   ...{ earlier: () => pan(-0.5), later: () => pan(0.5), less: () => zoom(2), more: () => zoom(0.5) },
 };
 for (const [id, act] of Object.entries(CLICKS)) $(id).addEventListener("click", act);
