@@ -1,6 +1,6 @@
 // Read a tagger file and tag a mono 16-bit WAV of its sample rate with onnxruntime-web, in Node (20.19 or newer).
-// onnxruntime-web cannot read an ONNX file's metadata, so the same JSON document stands beside it. What happens around the graph is
-// in reader.js, which the page of `earmark serve` and `earmark export --web` runs, too.
+// onnxruntime-web cannot read an ONNX file's metadata, so the same JSON document stands beside it. What happens around
+// the graph is in reader.js, which the page of `earmark serve` and `earmark export --web` runs, too.
 //
 //   node read_tagger.mjs NAME.tagger.onnx NAME.tagger.json SOUND.wav [PATH OF onnxruntime-web's MODULE]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import numpy as np
 import pytest
 
 from earmark import audio
-from earmark.tagger import load_tagger
+from earmark.tagger import load_tagger, tag_files
+from earmark.tagger.formats import Selection, write_tags
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "docs" / "tagger-file"
@@ -50,13 +49,11 @@ def opened(browser, url):
     assert [each for each in browser.requests(tab) if not each.startswith(own)] == []
 
 
-def command_line(*words: object, folder: Path) -> str:
-    """What `earmark` prints."""
-    command = [sys.executable, "-m", "earmark", *map(str, words)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def command_line(format: str, folder: Path) -> str:
+    """What `earmark tag --timeline` writes of the vectors' long sound."""
+    tagger, out = load_tagger(CNN), folder / f"expected.{format}"
+    list(write_tags(tag_files(tagger, [Path("long.wav")], level="window"), tagger, format, out, Selection()))
+    return out.read_text(encoding="utf-8")
 
 
 def press_tab_until(tab, condition: str) -> None:
@@ -68,8 +65,11 @@ def press_tab_until(tab, condition: str) -> None:
     raise AssertionError(f"the keyboard does not reach it: {condition}")
 
 
-def test_a_dropped_file_is_tagged_with_the_command_lines_scores_and_saved_in_its_words(browser, opened, tmp_path):
+def test_a_dropped_file_is_tagged_as_on_the_command_line_and_saved_in_its_words(
+    browser, opened, tmp_path, monkeypatch
+):
     shutil.copy(VECTORS / "long.wav", tmp_path / "long.wav")
+    monkeypatch.chdir(tmp_path)
     browser.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "saved"))
     opened.drop(tmp_path / "long.wav", 400, 260)
     opened.wait(HEARD)
@@ -84,7 +84,7 @@ def test_a_dropped_file_is_tagged_with_the_command_lines_scores_and_saved_in_its
         saved = tmp_path / "saved" / f"long.wav{suffix}"
         opened.wait("document.querySelector('#note').textContent.includes('is saved')")
         until(saved.exists)
-        expected = command_line("tag", CNN, "long.wav", "--timeline", "--format", name, folder=tmp_path)
+        expected = command_line(name, tmp_path)
         delimiter = "," if name == "csv" else "\t"
         rows, told = (
             list(csv.reader(text.splitlines(), delimiter=delimiter)) for text in (saved.read_text(), expected)
@@ -180,6 +180,17 @@ def test_everything_can_be_done_by_keys_alone(opened):
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert opened.run(outline) == "solid"
     press_tab_until(opened, "here.closest('#exports')")
+
+
+def test_what_goes_on_can_be_cancelled(opened, tmp_path):
+    audio.write(tmp_path / "long.wav", np.zeros(8000 * 1200, dtype=np.float32), 8000)
+    opened.give(tmp_path / "long.wav")
+    opened.wait("document.querySelector('#busy').hidden === false")
+    opened.run("document.querySelector('#cancel').click()")
+    opened.wait("document.querySelector('#note').textContent === 'Cancelled.'")
+    opened.give(VECTORS / "long.wav")
+    opened.wait(HEARD)
+    assert opened.run("document.querySelector('#length').textContent") == "· 0:01.9"
 
 
 @pytest.mark.parametrize("width", [320, 390, 1000])

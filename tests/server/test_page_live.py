@@ -156,7 +156,7 @@ def test_a_token_is_asked_for_and_used_for_files_and_the_microphone(listening_br
 
 @pytest.mark.parametrize(
     ("limits", "said"),
-    [(Limits(bytes=1000), "this server takes 0"), (Limits(seconds=1.0), "too long")],
+    [(Limits(bytes=1000), "this server takes 0.0"), (Limits(seconds=1.0), "too long")],
 )
 def test_a_limit_of_the_server_is_told(browser, serve_taggers, limits, said):
     tab = ready(browser, serve_taggers(CNN, limits=limits))

@@ -21,7 +21,8 @@ export class Bars {
 
   show(labels, row, limit, multiLabel) {
     const { numbers, shown } = barsOf(row, limit, multiLabel);
-    const kept = [...this.rows.values()].find(({ item }) => item.contains(document.activeElement)); // where the keyboard is
+    // Where the keyboard is, a row stays.
+    const kept = [...this.rows.values()].find(({ item }) => item.contains(document.activeElement));
     if (kept && !shown.includes(kept.label)) shown.push(kept.label);
     const rows = shown.map((label) => this.row(label, labels[label]));
     for (const [i, label] of shown.entries()) {
@@ -47,7 +48,12 @@ export class Bars {
     const [item, title, cell] = [make("tr"), make("th", { scope: "row" }), make("td")];
     const [bar, filled, mark] = [make("div", { className: "bar" }), make("i"), make("b")];
     const score = make("td", { className: "n" });
-    const button = make("button", { type: "button", className: "plain", textContent: name, title: "Hear it where it is strongest" });
+    const button = make("button", {
+      type: "button",
+      className: "plain",
+      textContent: name,
+      title: "Hear it where it is strongest",
+    });
     button.addEventListener("click", () => this.play(label));
     title.append(button);
     bar.append(filled, mark);

@@ -5,7 +5,7 @@ import { Problem } from "./problems.js";
 import { checked, clipScores, cut, reach, short, views, Windows } from "./reader.js";
 import { Resampler } from "./resample.js";
 
-export const WHERE = "Sounds are tagged in this browser. They are not sent anywhere.";
+export const WHERE = "Tagged in this browser: no sound leaves it.";
 
 let scorer = null;
 let number = 0;
@@ -21,7 +21,10 @@ function score(t, window) {
       else reject(new Problem("failed", `The tagger ${t.name} does not run in this browser (${data.error}).`));
     };
     scorer.onerror = () => {
-      const problem = new Problem("failed", "ONNX Runtime does not start in this browser. Take a current one, or load the page again.");
+      const problem = new Problem(
+        "failed",
+        "ONNX Runtime does not start in this browser. Take a current one, or load the page again.",
+      );
       for (const { reject } of waiting.values()) reject(problem);
       waiting.clear();
       scorer = null;
@@ -35,7 +38,8 @@ function score(t, window) {
 
 async function fetched(address) {
   const answer = await fetch(address).catch(() => null);
-  if (!answer?.ok) throw new Problem("gone", `${address} cannot be fetched. Was the folder copied whole, and is its server running?`);
+  if (!answer?.ok)
+    throw new Problem("gone", `${address} cannot be fetched. Was the folder copied whole, and is its server running?`);
   return answer.json();
 }
 
@@ -67,13 +71,13 @@ export async function tag({ sound }, t, { signal, progress }) {
 function warnings(t, fileRate) {
   if (fileRate === null || fileRate >= t.sample_rate) return [];
   return [
-    `${fileRate} Hz recording, tagger hears up to ${short(t.sample_rate / 2)} Hz: nothing above ${short(fileRate / 2)} Hz is there to hear, ` +
-      "scores may be off.",
+    `${fileRate} Hz recording, tagger hears up to ${short(t.sample_rate / 2)} Hz: ` +
+      `nothing above ${short(fileRate / 2)} Hz is there to hear, scores may be off.`,
   ];
 }
 
-// Hear a sound that arrives in blocks at some rate. `window` is told of each window as it becomes whole: {start, end, scores};
-// `problem` of what goes wrong. close() gives the last ones, and resolves when all are told.
+// Hear a sound that arrives in blocks at some rate. `window` is told of each window as it becomes whole: {start, end,
+// scores}; `problem` of what goes wrong. close() gives the last ones, and resolves when all are told.
 export function stream(t, sampleRate, { window, problem }) {
   const resampler = new Resampler(sampleRate, t.sample_rate);
   const windows = new Windows(t);
@@ -106,7 +110,8 @@ export const offline = navigator.serviceWorker && {
     await new Promise((resolve, reject) => {
       const look = () => {
         if (worker.state === "activated") resolve();
-        if (worker.state === "redundant") reject(new Problem("gone", "Not all of the page could be fetched. Try again."));
+        if (worker.state === "redundant")
+          reject(new Problem("gone", "Not all of the page could be fetched. Try again."));
       };
       worker.addEventListener("statechange", look);
       look();

@@ -3,7 +3,7 @@
 import { Problem } from "./problems.js";
 import { uncalibrated } from "./reader.js";
 
-export const WHERE = "Sounds are sent to the server that this page comes from, and are not kept there.";
+export const WHERE = "Sounds go to the server of this page, which keeps none.";
 const TOKEN_WANTED = "unauthorised";
 
 const address = (path) => new URL(`./v1/${path}`, import.meta.url);
@@ -32,7 +32,12 @@ async function ask(path, options = {}) {
 
 function refusal({ reason, message }) {
   if (reason !== TOKEN_WANTED) return new Problem(reason, message);
-  return new Problem(reason, token ? "The token is wrong. Give the one that the server was started with." : "Give the one that it was started with.");
+  return new Problem(
+    reason,
+    token
+      ? "The token is wrong. Give the one that the server was started with."
+      : "Give the one that it was started with.",
+  );
 }
 
 export async function taggers() {
@@ -51,12 +56,13 @@ export async function taggers() {
   }));
 }
 
-// What is heard in a file: {starts, ends, scores} of windows, `clip` scores of the whole, warnings. One request has it all.
+// What is heard in a file: {starts, ends, scores} of windows, `clip` scores of the whole, warnings. One request has it
+// all.
 export async function tag({ file }, t, { signal }) {
   if (file.size > limits.bytes)
     throw new Problem(
       "too_large",
-      `The file has ${(file.size / 1e6).toFixed(0)} MB, and this server takes ${(limits.bytes / 1e6).toFixed(0)}. Cut it, or compress it.`,
+      `The file has ${megabytes(file.size)} MB, and this server takes ${megabytes(limits.bytes)}. Cut it, or pack it.`,
     );
   const query = new URLSearchParams({ tagger: t.name, timeline: true, scores: true });
   const found = await ask(`tag?${query}`, { method: "POST", body: file, signal });
@@ -71,10 +77,11 @@ export async function tag({ file }, t, { signal }) {
   };
 }
 
+const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 const inOrder = (scores, t) => t.labels.map((label) => scores[label]);
 
-// Hear a sound that arrives in blocks at some rate. `window` is told of each window as it becomes whole: {start, end, scores};
-// `problem` of what goes wrong. close() gives the last ones, and resolves when all are told.
+// Hear a sound that arrives in blocks at some rate. `window` is told of each window as it becomes whole: {start, end,
+// scores}; `problem` of what goes wrong. close() gives the last ones, and resolves when all are told.
 export function stream(t, sampleRate, { window, problem }) {
   const query = new URLSearchParams({ tagger: t.name, sample_rate: sampleRate, format: "f32le", scores: true });
   const at = address(`stream?${query}`);

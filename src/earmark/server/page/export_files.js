@@ -39,7 +39,11 @@ function rows({ tagger, heard, threshold }) {
   return Array.from(heard.starts, (start, i) => {
     const row = heard.scores.subarray(i * tagger.labels.length, (i + 1) * tagger.labels.length);
     const found = ranked(asserted(row, limit, tagger.multi_label), row);
-    return { start, end: heard.ends[i], tags: found.map((label) => ({ label: tagger.labels[label], score: shortScore(row[label]) })) };
+    return {
+      start,
+      end: heard.ends[i],
+      tags: found.map((label) => ({ label: tagger.labels[label], score: shortScore(row[label]) })),
+    };
   });
 }
 
@@ -76,7 +80,17 @@ function audacity(result) {
 }
 
 const RAVEN_COLUMNS = [
-  ...["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Label", "Score"],
+  ...[
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Label",
+    "Score",
+  ],
 ];
 
 function raven(result) {

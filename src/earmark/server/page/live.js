@@ -26,8 +26,8 @@ class Recording {
   }
 }
 
-// {heard, recorded(), sampleRate, close()}. `window` is told when `heard` has grown by one, `problem` of what goes wrong, `gone` when the
-// microphone goes away by itself.
+// {heard, recorded(), sampleRate, close()}. `window` is told when `heard` has grown by one, `problem` of what goes
+// wrong, `gone` when the microphone goes away by itself.
 export async function openLive(t, { window, problem, gone }) {
   const heard = { starts: [], ends: [], scores: new Float64Array(0), clip: null, warnings: [] };
   const [sound, scores] = [new Recording(Float32Array), new Recording(Float64Array)];

@@ -4,15 +4,20 @@ import { Problem } from "./problems.js";
 
 const AS_IT_IS = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 const PROBLEMS = {
-  NotAllowedError: "The microphone may not be used: permission was not given. Allow it for this page, in the address bar or the settings.",
+  NotAllowedError:
+    "The microphone may not be used: permission was not given. Allow it for this page in the browser's settings.",
   NotFoundError: "There is no microphone. Connect one, or choose a file.",
   NotReadableError: "The microphone cannot be opened: another program may be using it.",
 };
 
-// begin(sampleRate) gives what takes each block; ended is called where the microphone goes away by itself. The result can be stopped.
+// begin(sampleRate) gives what takes each block; ended is called where the microphone goes away by itself. The result
+// can be stopped.
 export async function openMicrophone(begin, ended) {
   if (!navigator.mediaDevices?.getUserMedia)
-    throw new Problem("microphone", "A browser gives the microphone only to pages from this machine (localhost) or over https.");
+    throw new Problem(
+      "microphone",
+      "A browser gives the microphone only to pages from this machine (localhost) or over https.",
+    );
   const media = await navigator.mediaDevices.getUserMedia({ audio: AS_IT_IS }).catch((error) => {
     throw new Problem("microphone", PROBLEMS[error.name] ?? `The microphone cannot be opened (${error.name}).`);
   });
@@ -27,7 +32,11 @@ export async function openMicrophone(begin, ended) {
     await stop();
     throw error;
   }
-  const tap = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+  const tap = new AudioWorkletNode(context, "tap", {
+    numberOfOutputs: 0,
+    channelCount: 1,
+    channelCountMode: "explicit",
+  });
   const heard = begin(context.sampleRate);
   tap.port.onmessage = ({ data }) => heard(data);
   media.getAudioTracks()[0].onended = ended;

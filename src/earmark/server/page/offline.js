@@ -1,5 +1,6 @@
-// A service worker that keeps an exported page on the visitor's machine, once asked, so that it works without a network. An export is kept
-// whole, under a name of its own: a page never gets files of two. VERSION and FILES are written by the export.
+// A service worker that keeps an exported page on the visitor's machine, once asked, so that it works without a
+// network. An export is kept whole, under a name of its own: a page never gets files of two. VERSION and FILES are
+// written by the export.
 
 importScripts("./offline_files.js");
 
@@ -12,7 +13,8 @@ addEventListener("install", (event) => {
 });
 
 addEventListener("activate", (event) => {
-  const drop = (names) => Promise.all(names.filter((name) => name.startsWith(OURS) && name !== NAME).map((name) => caches.delete(name)));
+  const drop = (names) =>
+    Promise.all(names.filter((name) => name.startsWith(OURS) && name !== NAME).map((name) => caches.delete(name)));
   event.waitUntil(caches.keys().then(drop));
 });
 

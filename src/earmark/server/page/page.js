@@ -1,9 +1,10 @@
-// The page's story: a sound comes in, is tagged by the engine, drawn, heard, judged against thresholds, saved. Every text that comes from
-// a file, a tagger or a server is set as text, never as HTML.
+// The page's story: a sound comes in, is tagged by the engine, drawn, heard, judged against thresholds, saved. Every
+// text that comes from a file, a tagger or a server is set as text, never as HTML.
 
 import { Bars } from "./bars.js";
 import * as engine from "./engine.js";
 import { download, FORMATS } from "./export_files.js";
+import { offerKeeping } from "./keeping.js";
 import { openLive } from "./live.js";
 import { atRest, clear, note, progress, say, showProblem, showWarnings } from "./notices.js";
 import { axis, clock, Picture, showKilohertz } from "./picture.js";
@@ -14,12 +15,12 @@ import { switchScheme } from "./scheme.js";
 import { decode } from "./sound.js";
 import { Timeline } from "./timeline.js";
 import { rowOf, strongest, verdict, verdictNow, whole, windowAt } from "./verdict.js";
+import { View } from "./view.js";
 import { writeWav } from "./wav.js";
 
 const LIVE_SECONDS = 30; // shown of what the microphone hears
 const LIVE_STEP_MS = 100;
 const LONGEST_LIVE_SECONDS = 3600;
-const SHORTEST_VIEW_SECONDS = 2;
 const ZOOM_FROM_SECONDS = 15; // shorter sounds are shown whole
 const $ = (id) => document.getElementById(id);
 const state = {
@@ -30,12 +31,12 @@ const state = {
   heard: null, // {starts, ends, scores, clip, warnings} of what was heard
   seconds: 0,
   picture: null,
-  view: { from: 0, to: 1 },
   work: null, // AbortController of what is going on
   live: null,
 };
 let taggers = [];
 
+const view = new View(draw);
 const player = new Player(stepped);
 const bars = new Bars({ body: $("bars"), play: playStrongest });
 const timeline = new Timeline({ list: $("lanes"), all: $("all-lanes"), play: playStretch, say });
@@ -44,14 +45,16 @@ const timeline = new Timeline({ list: $("lanes"), all: $("all-lanes"), play: pla
 
 async function begin() {
   $("where").textContent = engine.WHERE;
-  $("offline").hidden = !engine.offline || (await engine.offline.isKept());
+  offerKeeping($("offline"), engine.offline, { note, fail });
   try {
     taggers = await engine.taggers();
   } catch (error) {
     return fail(error);
   }
   clear();
-  $("taggers").replaceChildren(...taggers.map(({ name }) => Object.assign(document.createElement("option"), { textContent: name })));
+  $("taggers").replaceChildren(
+    ...taggers.map(({ name }) => Object.assign(document.createElement("option"), { textContent: name })),
+  );
   $("choice").hidden = false;
   $("taggers").hidden = taggers.length === 1;
   $("choose").disabled = $("microphone").disabled = false;
@@ -62,7 +65,8 @@ function chooseTagger() {
   const tagger = (state.tagger = taggers[Math.max($("taggers").selectedIndex, 0)]);
   const labels = `${tagger.labels.length} label${tagger.labels.length === 1 ? "" : "s"}`;
   const one = taggers.length === 1 ? `${tagger.name}: ` : "";
-  $("facts").textContent = `${one}${labels}, hears up to ${tagger.sample_rate / 2000} kHz, ${tagger.window_seconds} s at a time`;
+  $("facts").textContent =
+    `${one}${labels}, hears up to ${tagger.sample_rate / 2000} kHz, ${tagger.window_seconds} s at a time`;
   if (state.given) hear(state.given);
 }
 
@@ -86,7 +90,8 @@ async function hear(file) {
     if (work.signal.aborted) return;
     const isDrawn = await drawn;
     if (work.signal.aborted) return;
-    if (!isDrawn) heard.asides = ["This browser cannot read the format: the sound is tagged, but cannot be drawn here."];
+    if (!isDrawn)
+      heard.asides = ["This browser cannot read the format: the sound is tagged, but cannot be drawn here."];
     $("play").disabled = !(await isHearable);
     finish(heard);
   } catch (error) {
@@ -122,7 +127,7 @@ function finish(heard) {
   state.work = null;
   state.heard = heard;
   if (!state.picture) state.seconds = heard.ends.reduce((a, b) => Math.max(a, b), 0);
-  look(0, state.seconds);
+  view.show(0, state.seconds, state.seconds);
   atRest();
   $("length").textContent = `· ${clock(state.seconds, 1)}`;
   showWarnings([...heard.warnings, ...(heard.asides ?? []), heard.clip && uncalibrated(state.by, state.seconds)]);
@@ -144,11 +149,13 @@ function reveal() {
 }
 
 function draw() {
-  const { picture, view } = state;
+  const { picture } = state;
   if ($("heard").hidden) return;
   picture?.waveform($("waveform"), view.from, view.to);
   picture?.spectrogram($("spectrogram"), view.from, view.to);
   axis($("axis"), view.from, view.to);
+  $("earlier").disabled = view.from <= 0;
+  $("later").disabled = view.to >= state.seconds;
   timeline.draw(view);
   moved(player.seconds, player.isPlaying);
 }
@@ -178,7 +185,8 @@ function showBars() {
   const limit = limits(tagger, level, threshold());
   bars.show(tagger.labels, row, limit, tagger.multi_label);
   const places = { clip: "The whole sound", window: "Each label where it is strongest" };
-  $("bars-of").textContent = at < 0 ? places[level] : `From ${clock(heard.starts[at], 1)} to ${clock(heard.ends[at], 1)}`;
+  $("bars-of").textContent =
+    at < 0 ? places[level] : `From ${clock(heard.starts[at], 1)} to ${clock(heard.ends[at], 1)}`;
   $("about-bars").textContent = asserted(row, limit, tagger.multi_label).length
     ? "A mark is the threshold."
     : "Nothing here reached its threshold, which the mark shows. These come nearest.";
@@ -188,7 +196,7 @@ function showBars() {
 
 function playStretch(start, end) {
   if (state.live || $("play").disabled) return;
-  if (start < state.view.from || end > state.view.to) look(start, state.view.to - state.view.from);
+  if (!view.shows(start) || !view.shows(end)) view.look(start);
   player.play(start, end).catch(cannotPlay);
 }
 
@@ -207,13 +215,13 @@ function cannotPlay(error) {
   if (error.name !== "AbortError") note(`This browser cannot play the sound (${error.name}).`);
 }
 
+const zoom = (factor) => view.zoom(factor, player.seconds);
+
 function moved(seconds, isPlaying) {
-  const { view } = state;
   $("play").textContent = isPlaying ? "Pause" : "Play";
   $("time").textContent = `${clock(seconds, 1)} / ${clock(state.seconds, 1)}`;
-  const share = (seconds - view.from) / (view.to - view.from);
-  $("playhead").hidden = !!state.live || share < 0 || share > 1 || (!isPlaying && seconds === 0);
-  $("playhead").style.left = `${100 * share}%`;
+  $("playhead").hidden = !!state.live || !view.shows(seconds) || (!isPlaying && seconds === 0);
+  $("playhead").style.left = `${100 * view.share(seconds)}%`;
   $("drawn").setAttribute("aria-valuemax", state.seconds.toFixed(1));
   $("drawn").setAttribute("aria-valuenow", seconds.toFixed(1));
   $("drawn").setAttribute("aria-valuetext", `${clock(seconds, 1)} of ${clock(state.seconds, 1)}`);
@@ -222,29 +230,8 @@ function moved(seconds, isPlaying) {
 
 // A step of the player: what is shown goes along.
 function stepped(seconds, isPlaying) {
-  const { from, to } = state.view;
-  if (!state.live && (seconds < from || seconds > to)) look(seconds, to - from);
+  if (!state.live && !view.shows(seconds)) view.look(seconds);
   moved(seconds, isPlaying);
-}
-
-function look(from, span) {
-  const length = Math.min(Math.max(span, SHORTEST_VIEW_SECONDS), state.seconds);
-  const first = Math.min(Math.max(from, 0), state.seconds - length);
-  state.view = { from: first, to: first + length };
-  $("earlier").disabled = !(first > 0);
-  $("later").disabled = !(first + length < state.seconds);
-  draw();
-}
-
-function pan(share) {
-  const { from, to } = state.view;
-  look(from + share * (to - from), to - from);
-}
-
-function zoom(factor) {
-  const { from, to } = state.view;
-  const still = player.seconds >= from && player.seconds <= to ? player.seconds : (from + to) / 2; // stays where it is
-  look(still - factor * (still - from), factor * (to - from));
 }
 
 // ---- the microphone
@@ -288,8 +275,7 @@ function follow() {
   state.seconds = live.recorded().length / live.sampleRate;
   $("elapsed").textContent = clock(state.seconds);
   const from = Math.max(0, state.seconds - LIVE_SECONDS);
-  state.view = { from, to: from + LIVE_SECONDS };
-  draw();
+  view.show(from, from + LIVE_SECONDS, state.seconds);
   if (state.seconds > LONGEST_LIVE_SECONDS) stopLive().then(() => note("The microphone was stopped after an hour."));
 }
 
@@ -338,19 +324,6 @@ function cancel() {
   note("Cancelled.");
 }
 
-async function keepPage() {
-  $("offline").disabled = true;
-  note("Fetching all of the page …");
-  try {
-    await engine.offline.keep();
-    $("offline").hidden = true;
-    note("The page is kept. It works without a network now, at this address.");
-  } catch (error) {
-    fail(error);
-  }
-  $("offline").disabled = false;
-}
-
 // ---- saving
 
 function save(format) {
@@ -361,8 +334,8 @@ function save(format) {
 // ---- what can be done
 
 const CLICKS = {
-  ...{ choose: () => $("file").click(), microphone: listen, stop: stopLive, cancel, play: toggle, offline: keepPage },
-  ...{ earlier: () => pan(-0.5), later: () => pan(0.5), less: () => zoom(2), more: () => zoom(0.5) },
+  ...{ choose: () => $("file").click(), microphone: listen, stop: stopLive, cancel, play: toggle },
+  ...{ earlier: () => view.pan(-0.5), later: () => view.pan(0.5), less: () => zoom(2), more: () => zoom(0.5) },
 };
 for (const [id, act] of Object.entries(CLICKS)) $(id).addEventListener("click", act);
 $("file").addEventListener("change", () => {
@@ -380,10 +353,18 @@ $("key").addEventListener("submit", (event) => {
 $("drawn").addEventListener("click", (event) => {
   if (state.live || $("play").disabled) return;
   const box = $("drawn").getBoundingClientRect();
-  const { from, to } = state.view;
-  player.play(from + ((event.clientX - box.left) / box.width) * (to - from)).catch(cannotPlay);
+  player.play(view.at((event.clientX - box.left) / box.width)).catch(cannotPlay);
 });
-const MOVES = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -Infinity, End: Infinity };
+const MOVES = {
+  ArrowLeft: -1,
+  ArrowRight: 1,
+  ArrowDown: -1,
+  ArrowUp: 1,
+  PageDown: -10,
+  PageUp: 10,
+  Home: -Infinity,
+  End: Infinity,
+};
 $("drawn").addEventListener("keydown", (event) => {
   if (state.live || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in MOVES) player.seek(player.seconds + MOVES[event.key]);

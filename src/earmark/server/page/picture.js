@@ -1,5 +1,5 @@
-// A sound as a waveform and a spectrogram: mel-spaced rows, 75 dB below the peak black, as in Earmark's reports. Columns lie on a grid in
-// time and are kept, so that a picture that grows or moves computes what is new alone.
+// A sound as a waveform and a spectrogram: mel-spaced rows, 75 dB below the peak black, as in Earmark's reports.
+// Columns lie on a grid in time and are kept, so that a picture that grows or moves computes what is new alone.
 
 const N_ROWS = 160;
 const MOST_COLUMNS = 1200;
@@ -11,7 +11,8 @@ const BUSY_MS = 12; // of computing before the page is let breathe
 const PEAK_SAMPLES = 512; // whose lowest and highest are kept together
 // Every 16th colour of matplotlib's magma, and its last.
 const MAGMA =
-  "000004 0a0822 1d1147 36106b 51127c 6a1c81 832681 9c2e7f b73779 d0416f e75263 f56b5c fc8961 fea772 fec488 fde2a3 fcfdbf";
+  "000004 0a0822 1d1147 36106b 51127c 6a1c81 832681 9c2e7f b73779 " +
+  "d0416f e75263 f56b5c fc8961 fea772 fec488 fde2a3 fcfdbf";
 
 const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700); // Source: O'Shaughnessy 1987
 const hertz = (mel) => 700 * (10 ** (mel / 2595) - 1);
@@ -21,7 +22,9 @@ const COLOURS = (() => {
   return Uint32Array.from({ length: 256 }, (_, level) => {
     const at = (level / 255) * (anchors.length - 1);
     const low = Math.min(Math.floor(at), anchors.length - 2);
-    const [red, green, blue] = [0, 1, 2].map((i) => Math.round(anchors[low][i] + (at - low) * (anchors[low + 1][i] - anchors[low][i])));
+    const [red, green, blue] = [0, 1, 2].map((i) =>
+      Math.round(anchors[low][i] + (at - low) * (anchors[low + 1][i] - anchors[low][i])),
+    );
     return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0; // as image data have it
   });
 })();
@@ -34,7 +37,9 @@ class Fourier {
     this.cos = Float64Array.from({ length: n / 2 }, (_, i) => Math.cos((2 * Math.PI * i) / n));
     this.sin = Float64Array.from({ length: n / 2 }, (_, i) => -Math.sin((2 * Math.PI * i) / n));
     const bits = Math.log2(n);
-    this.reversed = Uint32Array.from({ length: n }, (_, i) => parseInt(i.toString(2).padStart(bits, "0").split("").reverse().join(""), 2));
+    this.reversed = Uint32Array.from({ length: n }, (_, i) =>
+      parseInt(i.toString(2).padStart(bits, "0").split("").reverse().join(""), 2),
+    );
     [this.real, this.imaginary] = [new Float64Array(n), new Float64Array(n)];
   }
 
@@ -86,7 +91,8 @@ export class Picture {
     if (middle(0) >= samples.length || (this.isGrowing && middle(1) + n / 2 > samples.length)) return null;
     const nFrames = Math.min(FRAMES_PER_COLUMN, Math.ceil((this.columnSeconds * this.sampleRate) / n));
     const power = new Float64Array(n / 2 + 1);
-    for (let frame = 0; frame < nFrames; frame++) this.fourier.add(samples, middle((frame + 0.5) / nFrames) - n / 2, power);
+    for (let frame = 0; frame < nFrames; frame++)
+      this.fourier.add(samples, middle((frame + 0.5) / nFrames) - n / 2, power);
     // The running integral over frequency (bin k is k ± 1/2), read at the band edges: right for any width.
     const integral = new Float64Array(power.length + 1);
     power.forEach((value, bin) => (integral[bin + 1] = integral[bin] + value / nFrames));
@@ -179,7 +185,11 @@ export class Picture {
       this.lows.push(block.reduce((a, b) => (b < a ? b : a)));
       this.highs.push(block.reduce((a, b) => (b > a ? b : a)));
     }
-    for (let block = Math.floor(first / PEAK_SAMPLES); block < Math.min(stop / PEAK_SAMPLES, this.lows.length); block++) {
+    for (
+      let block = Math.floor(first / PEAK_SAMPLES);
+      block < Math.min(stop / PEAK_SAMPLES, this.lows.length);
+      block++
+    ) {
       low = Math.min(low, this.lows[block]);
       high = Math.max(high, this.highs[block]);
     }
@@ -189,7 +199,9 @@ export class Picture {
 
 // A canvas with as many pixels as the screen shows of it.
 export function fitted(canvas) {
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) => Math.max(1, Math.round(length * devicePixelRatio)));
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) =>
+    Math.max(1, Math.round(length * devicePixelRatio)),
+  );
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   return canvas;
 }
@@ -217,7 +229,9 @@ const KILOHERTZ = [0.5, 1, 2, 4, 8, 16];
 export function showKilohertz(place, topHz) {
   const shown = KILOHERTZ.filter((khz) => 1000 * khz < 0.95 * topHz);
   const ticks = shown.map((khz, i) => {
-    const tick = Object.assign(document.createElement("span"), { textContent: i === shown.length - 1 ? `${khz} kHz` : khz });
+    const tick = Object.assign(document.createElement("span"), {
+      textContent: i === shown.length - 1 ? `${khz} kHz` : khz,
+    });
     tick.style.bottom = `${(100 * mel(1000 * khz)) / mel(topHz)}%`;
     return tick;
   });

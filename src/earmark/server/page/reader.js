@@ -1,7 +1,8 @@
-// The reader of tagger files: everything around the graph, as docs/tagger-file.md specifies it. It knows neither ONNX Runtime
-// nor files nor the page; docs/tagger-file/read_tagger.mjs runs it against the test vectors.
+// The reader of tagger files: everything around the graph, as docs/tagger-file.md specifies it. It knows neither ONNX
+// Runtime nor files nor the page; docs/tagger-file/read_tagger.mjs runs it against the test vectors.
 //
-// t is always a tagger's metadata. Samples and scores are Float32Arrays; the scores of several windows lie one window after the other.
+// t is always a tagger's metadata. Samples and scores are Float32Arrays; the scores of several windows lie one window
+// after the other.
 
 const FORMAT_VERSION = 3;
 const SCORE_MARGIN = 1e-7; // scores are kept this far from 0 and 1 before a logarithm is taken
@@ -15,9 +16,12 @@ const KNOWN = {
 export function checked(t) {
   if (t?.format !== "earmark-tagger") throw new Error("The tagger's metadata are not those of a tagger file.");
   if (!(t.format_version <= FORMAT_VERSION))
-    throw new Error(`The tagger is of format version ${t.format_version}, and this page reads up to ${FORMAT_VERSION}.`);
+    throw new Error(
+      `The tagger is of format version ${t.format_version}, and this page reads up to ${FORMAT_VERSION}.`,
+    );
   for (const [field, known] of Object.entries(KNOWN))
-    if (!known.includes(t[field])) throw new Error(`The tagger's ${field} is “${t[field]}”, which this page does not know.`);
+    if (!known.includes(t[field]))
+      throw new Error(`The tagger's ${field} is “${t[field]}”, which this page does not know.`);
   return t;
 }
 
@@ -28,7 +32,8 @@ export function views(n, t) {
   const window = samplesIn(t.window_seconds, t);
   const hop = samplesIn(t.hop_seconds, t);
   const over = n - window;
-  if (t.views === "full" || (t.views === "ends" && over < 0 && t.padding === "repeat")) return [[0, Math.max(n, window)]];
+  if (t.views === "full" || (t.views === "ends" && over < 0 && t.padding === "repeat"))
+    return [[0, Math.max(n, window)]];
   if (t.views === "ends") {
     const offsets = [...new Set([0, Math.floor(Math.abs(over) / 2), Math.abs(over)])];
     return offsets.map((offset) => [over < 0 ? -offset : offset, window]);
@@ -44,7 +49,10 @@ export function views(n, t) {
 }
 
 // From where to where a view reaches in a recording of n samples, in seconds.
-export const reach = ([start, length], n, t) => [Math.max(start, 0) / t.sample_rate, Math.min(start + length, n) / t.sample_rate];
+export const reach = ([start, length], n, t) => [
+  Math.max(start, 0) / t.sample_rate,
+  Math.min(start + length, n) / t.sample_rate,
+];
 
 // What the graph hears of a view.
 export function cut(samples, [start, length], t) {
@@ -89,7 +97,8 @@ export class Windows {
   close() {
     const n = this.heldStart + this.held.length;
     const lastStop = this.next ? this.next - this.hop + this.length : 0;
-    if (n && n < this.length) return [{ samples: cut(this.held, [0, this.length], this.t), start: 0, end: n / this.t.sample_rate }];
+    if (n && n < this.length)
+      return [{ samples: cut(this.held, [0, this.length], this.t), start: 0, end: n / this.t.sample_rate }];
     return n > lastStop ? [this.window(n - this.length)] : [];
   }
 
@@ -107,7 +116,8 @@ export function calibrate(scores, calibration, multiLabel) {
   const logit = (x) => Math.log(x / (1 - x));
   if (calibration.kind === "platt")
     return inside.map((x, i) => sigmoid(calibration.scale[i] * logit(x) + calibration.bias[i]));
-  if (calibration.kind !== "temperature") throw new Error(`The tagger's calibration “${calibration.kind}” is not known.`);
+  if (calibration.kind !== "temperature")
+    throw new Error(`The tagger's calibration “${calibration.kind}” is not known.`);
   if (multiLabel) return inside.map((x) => sigmoid(logit(x) / calibration.temperature));
   const powers = inside.map((x) => x ** (1 / calibration.temperature));
   const sum = powers.reduce((a, b) => a + b, 0);
@@ -124,19 +134,23 @@ export function clipScores(scores, t) {
     if (t.pool === "max") pooled[label] = Math.max(pooled[label], score);
     else pooled[label] += (t.pool === "mean" ? score : Math.log(Math.min(Math.max(score, SCORE_MARGIN), 1))) / n;
   });
-  return Float32Array.from(calibrate(t.pool === "geometric" ? pooled.map(Math.exp) : pooled, t.calibration.clip, t.multi_label));
+  return Float32Array.from(
+    calibrate(t.pool === "geometric" ? pooled.map(Math.exp) : pooled, t.calibration.clip, t.multi_label),
+  );
 }
 
-// From which score each label is asserted; Infinity: never. threshold: for all in the place of the tagger's own, null: those.
+// From which score each label is asserted; Infinity: never. threshold: for all in the place of the tagger's own, null:
+// those.
 export const limits = (t, level, threshold = null) =>
   Float32Array.from(t.thresholds[level], (own) => threshold ?? own ?? Infinity);
 
 // The numbers of the labels that one row of scores asserts, in the order of the labels.
 export function asserted(row, limit, multiLabel) {
   if (!row.length) return [];
-  if (multiLabel) return [...row.keys()].filter((label) => Math.fround(row[label]) >= limit[label]); // as single precision has it
+  const reached = (label) => Math.fround(row[label]) >= limit[label]; // in single precision
+  if (multiLabel) return [...row.keys()].filter(reached);
   const best = row.reduce((found, score, label) => (score > row[found] ? label : found), 0);
-  return Math.fround(row[best]) >= limit[best] ? [best] : [];
+  return reached(best) ? [best] : [];
 }
 
 // Numbers of labels, highest score first, the first of equals.
@@ -151,7 +165,7 @@ const LENGTH_TOLERANCE_SECONDS = 0.05; // a clip this much over clip_seconds_max
 export function uncalibrated(t, seconds) {
   if (t.clip_seconds_max == null || seconds <= t.clip_seconds_max + LENGTH_TOLERANCE_SECONDS) return null;
   return (
-    `${seconds.toFixed(1)} s long, tagger's clip scores were calibrated up to ${short(t.clip_seconds_max)} s: they and the thresholds are ` +
-    "uncalibrated here. Take the timeline."
+    `${seconds.toFixed(1)} s long, tagger's clip scores were calibrated up to ${short(t.clip_seconds_max)} s: ` +
+    "they and the thresholds are uncalibrated here. Take the timeline."
   );
 }

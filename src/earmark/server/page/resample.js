@@ -1,5 +1,5 @@
-// Sample-rate conversion of a mono signal that arrives in pieces: a windowed sinc, as steep as soxr's HQ (flat to 0.91 of the lower
-// rate's half, 100 dB down at that half). The result does not depend on where the signal was cut.
+// Sample-rate conversion of a mono signal that arrives in pieces: a windowed sinc, as steep as soxr's HQ (flat to 0.91
+// of the lower rate's half, 100 dB down at that half). The result does not depend on where the signal was cut.
 
 const PASSED = 0.913; // share of the band that stays as it is
 const ATTENUATION_DB = 100;
@@ -21,7 +21,8 @@ export class Resampler {
     const band = Math.min(1, rateOut / rateIn) / 2; // of the lower rate, in cycles per input sample
     const transition = band * (1 - PASSED);
     this.cutoff = band - transition / 2;
-    this.half = Math.ceil((ATTENUATION_DB - 8) / (2.285 * 2 * Math.PI * transition) / 2); // input samples to either side
+    // Input samples to either side of an output.
+    this.half = Math.ceil((ATTENUATION_DB - 8) / (2.285 * 2 * Math.PI * transition) / 2);
     this.phases = new Map();
     this.held = new Float32Array(this.half); // silence before the sound
     this.heldStart = -this.half;
@@ -79,7 +80,10 @@ export class Resampler {
       return inside <= 0 ? 0 : (2 * this.cutoff * sinc * bessel(BETA * Math.sqrt(inside))) / bessel(BETA);
     });
     const sum = taps.reduce((a, b) => a + b, 0); // a constant stays what it is
-    this.phases.set(phase, taps.map((tap) => tap / sum));
+    this.phases.set(
+      phase,
+      taps.map((tap) => tap / sum),
+    );
     return this.phases.get(phase);
   }
 }

@@ -2,7 +2,8 @@
 
 import * as ort from "./onnxruntime-web/ort.wasm.min.js";
 
-// One thread: more of them need headers that few hosts send. The names are said because hosts serve .mjs as all kinds of things.
+// One thread: more of them need headers that few hosts send. The names are said because hosts serve .mjs as all kinds
+// of things.
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = {
   mjs: new URL("./onnxruntime-web/ort-wasm-simd-threaded.js", import.meta.url).href,

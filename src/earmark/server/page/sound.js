@@ -1,5 +1,5 @@
-// A file to a mono waveform at the rate that is asked for. WAV is read here; what else there is, the browser decodes, at the file's own
-// rate where that can be seen. The rate is then converted in one way for all.
+// A file to a mono waveform at the rate that is asked for. WAV is read here; what else there is, the browser decodes,
+// at the file's own rate where that can be seen. The rate is then converted in one way for all.
 
 import { Problem } from "./problems.js";
 import { Resampler } from "./resample.js";
@@ -14,14 +14,20 @@ const RATES = [3000, 768000]; // that an OfflineAudioContext takes
 export async function decode(file, sampleRate, { signal, progress = () => {} } = {}) {
   if (!file.size) throw new Problem("not_a_sound", "The file is empty.");
   const header = await wavHeader(file);
-  if (header) return { samples: await wave(file, header, sampleRate, { signal, progress }), sampleRate, fileRate: header.sampleRate };
+  if (header)
+    return {
+      samples: await wave(file, header, sampleRate, { signal, progress }),
+      sampleRate,
+      fileRate: header.sampleRate,
+    };
   const rates = encodedRates(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
   const rate = Math.min(Math.max(rates[0] ?? sampleRate, RATES[0]), RATES[1]);
   const buffer = await decoded(await file.arrayBuffer(), rate);
   signal?.throwIfAborted();
   checkLength(buffer.duration);
   let samples = mono(buffer);
-  for (const [i, wanted] of [...rates.slice(1), sampleRate].entries()) samples = converted(samples, rates[i] ?? rate, wanted);
+  for (const [i, wanted] of [...rates.slice(1), sampleRate].entries())
+    samples = converted(samples, rates[i] ?? rate, wanted);
   if (!samples.length) throw new Problem("not_a_sound", "The file holds no sound.");
   return { samples, sampleRate, fileRate: rates.at(-1) ?? null };
 }
@@ -30,7 +36,10 @@ async function wave(file, header, sampleRate, { signal, progress }) {
   const bytes = header.stop - header.first;
   const seconds = bytes / header.frameBytes / header.sampleRate;
   if (header.isCut)
-    throw new Problem("cut_off", `The file stops at ${seconds.toFixed(2)} s, before its end: it is cut off. Fetch it again.`);
+    throw new Problem(
+      "cut_off",
+      `The file stops at ${seconds.toFixed(2)} s, before its end: it is cut off. Fetch it again.`,
+    );
   if (bytes < header.frameBytes) throw new Problem("not_a_sound", "The file holds no sound.");
   checkLength(seconds);
   const resampler = new Resampler(header.sampleRate, sampleRate);
@@ -57,9 +66,13 @@ async function decoded(bytes, rate) {
   try {
     return await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   } catch (error) {
-    if (error.name === "RangeError") throw new Problem("too_long", "The sound is too long for this browser's memory. Cut it.");
+    if (error.name === "RangeError")
+      throw new Problem("too_long", "The sound is too long for this browser's memory. Cut it.");
     if (error.name !== "EncodingError") throw error;
-    throw new Problem("not_a_sound", "This browser cannot read the file: it is damaged, no sound, or of a format it does not know.");
+    throw new Problem(
+      "not_a_sound",
+      "This browser cannot read the file: it is damaged, no sound, or of a format it does not know.",
+    );
   }
 }
 
@@ -75,7 +88,8 @@ function converted(samples, rate, wanted) {
   return joined([resampler.push(samples), resampler.close()]);
 }
 
-// The rates in Hz that the head of a FLAC, Ogg or MP3 file gives: that of the decoder, and of the sound if it differs; none if unsaid.
+// The rates in Hz that the head of a FLAC, Ogg or MP3 file gives: that of the decoder, and of the sound if it differs;
+// none if unsaid.
 export function encodedRates(head) {
   const data = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const word = (at, text) => [...text].every((letter, i) => head[at + i] === letter.charCodeAt(0));

@@ -96,7 +96,7 @@ export class Timeline {
     if (event.detail && share >= 0 && share <= 1) {
       const at = this.view.from + share * (this.view.to - this.view.from);
       const distance = ({ start, end }) => Math.max(start - at, at - end, 0);
-      best = lane.windows.reduce((a, b) => (distance(b) - distance(a) || a.score - b.score) < 0 ? b : a);
+      best = lane.windows.reduce((a, b) => ((distance(b) - distance(a) || a.score - b.score) < 0 ? b : a));
     }
     this.play(best.start, best.end);
   }

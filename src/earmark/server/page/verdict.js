@@ -1,5 +1,5 @@
-// What the scores of a sound say: of the whole, at a time, of a label. heard: {starts, ends, scores} of windows and `clip` scores of the whole,
-// null where a sound was heard as it came.
+// What the scores of a sound say: of the whole, at a time, of a label. heard: {starts, ends, scores} of windows and
+// `clip` scores of the whole, null where a sound was heard as it came.
 
 import { asserted, limits, ranked } from "./reader.js";
 

@@ -1,4 +1,5 @@
-// WAV files, read here and not by the browser: samples at the file's own rate, bit for bit, in blocks of constant memory.
+// WAV files, read here and not by the browser: samples at the file's own rate, bit for bit, in blocks of constant
+// memory.
 
 import { Problem } from "./problems.js";
 
@@ -17,7 +18,7 @@ export async function wavHeader(blob) {
   if (start.byteLength < 12 || !["RIFF", "RF64"].includes(word(start, 0)) || word(start, 8) !== "WAVE") return null;
   let format = null;
   let wide = null; // the size that 32 bits cannot hold
-  for (let at = 12; at + 8 <= blob.size; ) {
+  for (let at = 12; at + 8 <= blob.size;) {
     const chunk = await view(blob, at, at + 48);
     const name = word(chunk, 0);
     const size = chunk.getUint32(4, true);
@@ -45,7 +46,8 @@ function formatOf(chunk, size) {
 
 // How one sample is read: full scale is ±1.
 function reader(kind, bits) {
-  if (kind === FLOAT) return bits === 32 ? (data, at) => data.getFloat32(at, true) : (data, at) => data.getFloat64(at, true);
+  if (kind === FLOAT)
+    return bits === 32 ? (data, at) => data.getFloat32(at, true) : (data, at) => data.getFloat64(at, true);
   return {
     8: (data, at) => (data.getUint8(at) - 128) / 128,
     16: (data, at) => data.getInt16(at, true) / 32768,
@@ -66,7 +68,8 @@ export async function* wavBlocks(blob, { kind, bits, channels, frameBytes, first
       let sum = 0;
       for (let channel = 0; channel < channels; channel++) sum += read(data, frame * frameBytes + (channel * bits) / 8);
       block[frame] = sum / channels;
-      if (!Number.isFinite(sum)) throw new Problem("unreadable", "The file holds values that are no numbers. Write it again.");
+      if (!Number.isFinite(sum))
+        throw new Problem("unreadable", "The file holds values that are no numbers. Write it again.");
     }
     yield block;
   }
