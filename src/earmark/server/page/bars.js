@@ -52,7 +52,7 @@ export class Bars {
       type: "button",
       className: "plain",
       textContent: name,
-      title: "Hear it where it is strongest",
+      title: `${name}: hear it where it is strongest`,
     });
     button.addEventListener("click", () => this.play(label));
     title.append(button);
