@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/serving.py [mn04_as] [--out benchmarks/results/serving.json]
     .venv/bin/python benchmarks/serving.py --soak 10      # minutes; joins the results that are there
 
-Clients and server share this machine's cores. Sounds are made: 1 to 12 s in several formats; some are broken, or too much.
+Clients and server share this machine's cores. Sounds are made: 1 to 12 s in several formats; some are broken, or too
+much.
 """
 
 from __future__ import annotations
@@ -129,35 +130,31 @@ def measure_load(load: Load, tagger: str) -> dict:
     """Requests a second and how long they take, beside a loop over the same sounds."""
     good = [path for path in load.order if path in load.expected]
     opened = load_tagger(tagger)
-    loops = {}
+    loops, found = {}, {}
     for threads in (1, os.cpu_count()):
         began = time.perf_counter()
         list(tag_files(opened, good, threads=threads))
-        loops[f"loop_{threads}_threads_per_second"] = round(len(good) / (time.perf_counter() - began), 1)
-    found = {}
+        loops[f"{threads} thread{'s' if threads > 1 else ''}"] = round(len(good) / (time.perf_counter() - began), 1)
     for n_clients in (1, CLIENTS):
         with server(tagger) as (_, address):
             outcomes, seconds, took = asyncio.run(load.run(address, n_clients))
         assert set(outcomes) == {"right"}, outcomes
-        found[f"{n_clients}_clients"] = {
-            "outcomes": outcomes,
+        found[str(n_clients)] = {
             "requests_per_second": round(len(load.order) / took, 1),
             "tagged_per_second": round(len(good) / took, 1),
             "p50_ms": round(1e3 * float(np.quantile(seconds, 0.5)), 1),
             "p99_ms": round(1e3 * float(np.quantile(seconds, 0.99)), 1),
         }
-    return {**loops, **found}
+    return {"loops": loops, "clients": found}
 
 
 def measure_sharing(load: Load, tagger: str) -> dict[str, float]:
-    """Sounds a second from 8 threads in this process: each for itself, or through one queue with so many windows a call."""
+    """Sounds a second from threads in this process: each for itself, or through one queue, some windows a call."""
     opened = load_tagger(tagger)
-    ways = {"threads alone, 8": (opened, 8), "threads alone, one per core": (opened, os.cpu_count())}
+    ways = {"each for itself": (opened, 8), "each for itself, one caller per core": (opened, os.cpu_count())}
     for windows in (1, 4, 16):
-        ways[f"one queue, {windows} windows a call"] = (
-            opened.with_parts(backend=lambda backend, n=windows: SharedBackend(backend, windows_per_call=n)),
-            8,
-        )
+        shared = opened.with_parts(backend=lambda backend, n=windows: SharedBackend(backend, windows_per_call=n))
+        ways[f"one queue, {windows} windows a call"] = (shared, 8)
     best = dict.fromkeys(ways, 0.0)
     for _ in range(5):  # in turns, so that a busy moment hits all alike
         for name, (way, n_threads) in ways.items():
@@ -224,62 +221,66 @@ async def soak(load: Load, tagger: str, minutes: float) -> dict:
         await asyncio.gather(talk(), talk(), stream(), look())
     assert set(outcomes) == {"right", "stream done"}, outcomes
     settled = samples[len(samples) // 4 :]
+
+    def course(number: int) -> dict[str, int]:
+        values = [sample[number] for sample in settled]
+        return {"after_a_quarter": values[0], "most": max(values), "at_the_end": values[-1]}
+
     return {
         "minutes": minutes,
         "outcomes": outcomes,
-        "memory_mb": {"after_a_quarter": settled[0][0], "most": max(mb for mb, _ in samples), "at_the_end": settled[-1][0]},
-        "open_files": {"after_a_quarter": settled[0][1], "most": max(n for _, n in samples), "at_the_end": settled[-1][1]},
+        "memory_mb": course(0),
+        "open_files": course(1),
         "memory_mb_every_tenth": [mb for mb, _ in samples[:: max(1, len(samples) // 10)]],
     }
 
 
 def summary(found: dict) -> str:
     """The results as a page."""
-    lines = ["# The server under load", "", f"`{found['command']}`, earmark {found['earmark']}, {found['machine']}.", ""]
-    if load := found.get("load"):
-        many, one = load[f"{CLIENTS}_clients"], load["1_clients"]
+    lines = ["# The server under load", f"`{found['command']}`, earmark {found['earmark']}, {found['machine']}."]
+    if "load" in found:
         lines += [
-            f"{REQUESTS:,} requests (a fifth broken or too much) to `{found['tagger']}`, clients and server on the same cores. No "
-            "answer was wrong: scores equal `tag_files` to 1e-4, and what is no sound or too much got its status.",
-            "",
-            "| | requests/s | of them tagged/s | p50 | p99 |",
-            "|---|--:|--:|--:|--:|",
-            *(
-                f"| {name} | {row['requests_per_second']} | {row['tagged_per_second']} | {row['p50_ms']} ms | {row['p99_ms']} ms |"
-                for name, row in ((f"{CLIENTS} clients", many), ("1 client", one))
+            f"{REQUESTS:,} requests (a fifth broken or too much) to `{found['tagger']}`, clients and server on the same "
+            "cores. No answer was wrong: scores equal `tag_files` to 1e-4, and what is no sound or too much got its "
+            "status.",
+            table(
+                ("", "requests/s", "of them tagged/s", "p50, ms", "p99, ms"),
+                *(
+                    (f"{n} client{'s' if n > 1 else ''}", *row.values())
+                    for n, row in ((n, found["load"]["clients"][str(n)]) for n in (CLIENTS, 1))
+                ),
+                *((f"no server, {name}", "", rate, "", "") for name, rate in found["load"]["loops"].items()),
             ),
-            *(
-                f"| `tag_files`, {name.split('_')[1]} thread{'s' if name.split('_')[1] != '1' else ''}, no server | | {rate} | | |"
-                for name, rate in load.items()
-                if name.startswith("loop")
+            "What sharing one graph brings, 8 callers in one process, the best of five turns:",
+            table(("", "sounds/s"), *found["sharing"].items()),
+            "A stop and a kill amid the same load, and a new start on the same port. Each request ended in an answer, "
+            "or in an error that its client saw:",
+            table(
+                ("", "exit code", "ends of the requests"),
+                *((name, end["exit_code"], counted(end["outcomes"])) for name, end in found["ends"].items()),
             ),
-            "",
-            "What sharing one graph brings, in one process, the best of five turns:",
-            "",
-            "| 8 callers | sounds/s |",
-            "|---|--:|",
-            *(f"| {name} | {rate} |" for name, rate in found["sharing"].items()),
-            "",
-            "A stop and a kill amid the same load, and a new start on the same port; each request ended in an answer or in an error that "
-            "its client saw:",
-            "",
-            "| | exit code | ends of the requests |",
-            "|---|--:|---|",
-            *(
-                f"| {name} | {end['exit_code']} | {', '.join(f'{n} {what}' for what, n in sorted(end['outcomes'].items()))} |"
-                for name, end in found["ends"].items()
-            ),
-            "",
         ]
     if kept := found.get("soak"):
-        memory, files = kept["memory_mb"], kept["open_files"]
         lines += [
-            f"Soak of {kept['minutes']:g} minutes ({', '.join(f'{n} {what}' for what, n in kept['outcomes'].items())}): memory "
-            f"{memory['after_a_quarter']} MB after a quarter, {memory['at_the_end']} MB at the end, {memory['most']} MB at most; open files "
-            f"{files['after_a_quarter']}, {files['at_the_end']}, {files['most']}.",
-            "",
+            f"Soak of {kept['minutes']:g} minutes, {counted(kept['outcomes'])}:",
+            table(
+                ("", "after a quarter", "most", "at the end"),
+                ("memory, MB", *kept["memory_mb"].values()),
+                ("open files", *kept["open_files"].values()),
+            ),
         ]
-    return "\n".join(lines)
+    return "\n\n".join(lines) + "\n"
+
+
+def table(header: tuple, *rows: tuple) -> str:
+    """A table in Markdown; all columns but the first hold numbers."""
+    marks = ("---", *["--:"] * (len(header) - 1))
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (header, marks, *rows))
+
+
+def counted(outcomes: dict[str, int]) -> str:
+    """Outcomes with how many there were."""
+    return ", ".join(f"{n} {what}" for what, n in sorted(outcomes.items()))
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ class SharedBackend:
         asked = _Asked(windows)
         with self._changed:
             self._queue.append(asked)
-            self._changed.wait_for(lambda: asked.done or (self._free and self._queue[0] is asked))
+            self._changed.wait_for(lambda: asked.done or self._is_next(asked))
             together = [] if asked.done else self._take()
         if together:
             try:
@@ -55,6 +55,10 @@ class SharedBackend:
         if asked.error is not None:
             raise asked.error
         return asked.answer
+
+    def _is_next(self, asked: _Asked) -> bool:
+        """Whether it is for this caller to make a call. The queue can be empty: its windows may have gone with others."""
+        return bool(self._free and self._queue and self._queue[0] is asked)
 
     def _take(self) -> list[_Asked]:
         """The first in the queue, and those of the same length behind it for which there is room: they are one call."""
