@@ -240,8 +240,8 @@ def summary(found: dict) -> str:
     lines = ["# The server under load", f"`{found['command']}`, earmark {found['earmark']}, {found['machine']}."]
     if "load" in found:
         lines += [
-            f"{REQUESTS:,} requests (a fifth broken or too much) to `{found['tagger']}`, clients and server on the same "
-            "cores. No answer was wrong: scores equal `tag_files` to 1e-4, and what is no sound or too much got its "
+            f"{REQUESTS:,} requests (a fifth broken or too much) to `{found['tagger']}`, clients beside the server. "
+            "No answer was wrong: scores equal `tag_files` to 1e-4, and what is no sound or too much got its "
             "status.",
             table(
                 ("", "requests/s", "of them tagged/s", "p50, ms", "p99, ms"),

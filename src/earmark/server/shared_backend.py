@@ -57,7 +57,7 @@ class SharedBackend:
         return asked.answer
 
     def _is_next(self, asked: _Asked) -> bool:
-        """Whether it is for this caller to make a call. The queue can be empty: its windows may have gone with others."""
+        """Whether the next call is for this caller to make; not where its windows have gone with others."""
         return bool(self._free and self._queue and self._queue[0] is asked)
 
     def _take(self) -> list[_Asked]:
