@@ -16,6 +16,7 @@ COMMANDS = [
     *[(verb,) for verb in ("demo", "check", "split", "train", "evaluate", "report", "tag", "plot", "embed", "models")],
     *[("data", verb) for verb in ("list", "get", "convert")],
     ("similar",),
+    ("serve",),
     ("export",),
     ("models", "get"),
     *[("leaderboard", verb) for verb in ("add", "show")],

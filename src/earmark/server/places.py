@@ -81,6 +81,7 @@ class Places:
                     made.give_up()
                 return await working
             finally:
+                made.give_up()  # if this is left before it is done, by a stop that waits no longer
                 leaving.cancel()
                 request.state.audio_seconds = made.heard_seconds
         finally:

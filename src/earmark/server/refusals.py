@@ -48,6 +48,8 @@ class Refusal(EarmarkError):
         """What HTTP wants beside the status."""
         if self.reason == "unauthorised":
             return {"WWW-Authenticate": "Bearer"}
+        if self.reason == "slow_upload":
+            return {"Connection": "close"}  # what still trickles in is not waited for
         return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.reason in ("busy", "stopping", "too_slow") else {}
 
 

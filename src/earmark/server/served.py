@@ -30,7 +30,7 @@ class Served:
 
         Raises:
             ConfigError: there are none, two of one name, or an empty token.
-            TaggerFileError: one has no labels.
+            TaggerFileError: one has no labels, or was not opened from a file.
         """
         if not taggers:
             raise ConfigError("serve: there is no tagger to serve. Give one or more.")
@@ -39,7 +39,7 @@ class Served:
         found: dict[str, Tagger] = {}
         for tagger in taggers:
             tagger.require_labels()
-            name = tagger.metadata.name
+            name = tagger.identity and tagger.metadata.name  # the file is hashed now, not for the first client
             if name in found:
                 raise ConfigError(
                     f"serve: two taggers are called '{name}' ({found[name].path}, {tagger.path}). Serve one of them, "

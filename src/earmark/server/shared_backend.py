@@ -22,7 +22,8 @@ class SharedBackend:
     Args:
         backend: what computes.
         at_once: calls that run at the same time; None is one per core.
-        windows_per_call: windows of one length that go together. More bring nothing on a CPU (benchmarks/serving.md).
+        windows_per_call: windows of one length that go together; more bring nothing on a CPU
+            (benchmarks/results/serving.md).
     """
 
     def __init__(self, backend: Backend, at_once: int | None = None, windows_per_call: int = WINDOWS_PER_CALL):
@@ -40,7 +41,7 @@ class SharedBackend:
         asked = _Asked(windows)
         with self._changed:
             self._queue.append(asked)
-            self._changed.wait_for(lambda: asked.done or (self._free and self._queue[0] is asked))
+            self._changed.wait_for(lambda: asked.done or self._is_next(asked))
             together = [] if asked.done else self._take()
         if together:
             try:
@@ -54,6 +55,10 @@ class SharedBackend:
         if asked.error is not None:
             raise asked.error
         return asked.answer
+
+    def _is_next(self, asked: _Asked) -> bool:
+        """Whether the next call is for this caller to make; not where its windows have gone with others."""
+        return bool(self._free and self._queue and self._queue[0] is asked)
 
     def _take(self) -> list[_Asked]:
         """The first in the queue, and those of the same length behind it for which there is room: they are one call."""

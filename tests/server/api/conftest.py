@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from earmark import audio
 from earmark.errors import TaggerFileError
+from earmark.server.app import create_app
 from earmark.tagger import Tagger, load_tagger
-
-testing = pytest.importorskip("fastapi.testclient")
 
 VECTORS = Path(__file__).parents[3] / "docs" / "tagger-file"
 ADDRESS = "http://127.0.0.1:8000"
@@ -39,15 +39,13 @@ def long_sound() -> bytes:
 
 
 @pytest.fixture
-def make_client(cnn) -> Iterator[Callable[..., testing.TestClient]]:
+def make_client(cnn) -> Iterator[Callable[..., TestClient]]:
     """`make_client(*taggers, **options)`: a client of an app of its own, of `cnn` unless taggers are given."""
-    from earmark.server.app import create_app
-
     with ExitStack() as stack:
 
-        def make(*taggers: Tagger, **options) -> testing.TestClient:
+        def make(*taggers: Tagger, **options) -> TestClient:
             app = create_app(taggers or (cnn,), **({"page": None} | options))
-            client = testing.TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
+            client = TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
             return stack.enter_context(client)
 
         yield make

@@ -129,3 +129,17 @@ def test_a_client_that_leaves_is_worked_for_no_longer(held, held_tagger, long_so
 
     run(app, conversation)
     assert len(held.calls) == 3  # one for the first, of the two that the sound needs
+
+
+def test_work_that_a_stop_waits_for_no_longer_ends_at_its_next_windows(held, held_tagger, long_sound):
+    app = create_app([held_tagger], limits=Limits(at_work=1), page=None)
+
+    async def conversation() -> None:
+        answer = asyncio.ensure_future(Client(app, long_sound).post())
+        await true(lambda: held.calls)
+        answer.cancel()
+        await asyncio.wait([answer])
+        held.go.set()
+
+    run(app, conversation)  # whose end waits for the threads
+    assert len(held.calls) == 1

@@ -214,10 +214,10 @@ with TestClient(create_app([load_tagger({str(vectors / "cnn.tagger.onnx")!r})]),
 
 @pytest.mark.parametrize(
     ("missing", "package"),
-    [("fastapi", "fastapi"), ("uvicorn", "uvicorn"), ("python_multipart", "python-multipart")],
+    [(name, name.replace("_", "-")) for name in ("fastapi", "uvicorn", "python_multipart", "websockets")],
 )
 def test_without_the_extra_it_says_what_to_install(python, vectors, missing, package):
-    words = ["earmark", "serve", str(vectors / "cnn.tagger.onnx")]
+    words = ["earmark", "serve", str(vectors / "cnn.tagger.onnx"), "--port", "0"]
     done = python(f"from earmark.__main__ import main\nsys.argv = {words!r}\nsys.exit(main())", blocked=(missing,))
     assert done.returncode == 2
     assert done.stderr == f"{package} is needed to serve. pip install 'earmark[serve]'\n"

@@ -42,6 +42,21 @@ def test_many_callers_get_what_they_would_get_alone(cnn):
         np.testing.assert_allclose(embedding, alone[1], atol=1e-4)
 
 
+def test_those_whose_windows_went_with_anothers_wait_while_nobody_else_does():
+    class Quick:
+        metadata_json, input_samples, n_classes = "", None, None
+
+        def run(self, samples):
+            time.sleep(0.0005)
+            return samples, samples
+
+    shared = SharedBackend(Quick(), at_once=2)
+    asked = [windows(1, number, 10) for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        for own, (scores, _) in zip(asked * 50, threads.map(shared.run, asked * 50), strict=True):
+            np.testing.assert_array_equal(scores, own)
+
+
 def test_a_tagger_on_it_scores_as_before(cnn, vectors):
     shared = cnn.with_parts(backend=SharedBackend)
     sound = vectors / "long.wav"

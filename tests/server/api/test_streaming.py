@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from starlette.testclient import WebSocketDenialResponse
 from earmark import audio
 from earmark.server import streaming
 from earmark.server.limits import Limits
+from earmark.server.refusals import Refusal
+from earmark.server.schemas import StreamQuery
+from earmark.server.served import Served
 from earmark.tagger import EventRule, TagStream, load_tagger
 
 TOKEN = "correct horse"
@@ -195,3 +200,16 @@ def test_a_client_that_leaves_frees_its_place(make_client, sound):
             stream.receive_json()
             stream.send_bytes(frames(sound, 8000)[0])
     assert talk(client, "sample_rate=8000", END)[1] in (1000, 1013)
+
+
+def test_a_client_that_does_not_read_is_not_waited_for(cnn):
+    class Deaf:
+        app = SimpleNamespace(state=SimpleNamespace(places=None))
+
+        async def send_text(self, text: str) -> None:
+            await asyncio.sleep(30)
+
+    served = Served.of([cnn], Limits(idle_seconds=0.05), None)
+    conversation = streaming.Conversation(Deaf(), served, StreamQuery(sample_rate=8000))
+    with pytest.raises(Refusal, match="its messages are not read"):
+        asyncio.run(conversation.say(type="window"))
