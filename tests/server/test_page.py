@@ -73,7 +73,7 @@ def test_a_dropped_file_is_tagged_as_on_the_command_line_and_saved_in_its_words(
     browser.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "saved"))
     opened.drop(tmp_path / "long.wav", 400, 260)
     opened.wait(HEARD)
-    assert opened.run(VERDICT) == "noise · tone, high"
+    assert opened.run(VERDICT) == "noise\u00a0· tone, high"
     tagger = load_tagger(CNN)
     clip = tagger.pool(tagger.score(VECTORS / "long.wav")).scores[0]
     shown = {label: float(score) for label, _, score in opened.run(BARS)}
@@ -114,7 +114,7 @@ def test_a_threshold_moves_everything_and_nothing_reached_is_said(opened):
     assert opened.run("document.querySelectorAll('#bars .asserted').length") == 0
     assert opened.run("document.querySelectorAll('#bars tr').length") == 3
     opened.run(slide.format(20))
-    assert opened.run(VERDICT) == "noise · tone, high · tone, low"
+    assert opened.run(VERDICT) == "noise\u00a0· tone, high\u00a0· tone, low"
     opened.run(slide.format(0))
     assert opened.run(LANES) == ["noise", "tone, high"]
 
@@ -128,7 +128,7 @@ def test_another_tagger_hears_the_same_file_again(opened):
     opened.wait(f"({HEARD}) && JSON.stringify({BARS}) !== {str(first)!r}")
     assert "unsure" in opened.run("document.querySelector('#taggers').value")
     expected = [tag.label for tag in load_tagger(VECTORS / "unsure.tagger.onnx").tag(VECTORS / "long.wav")]
-    assert opened.run(VERDICT) == (" · ".join(expected) or "Nothing reached its threshold")
+    assert opened.run(VERDICT) == ("\u00a0· ".join(expected) or "Nothing reached its threshold")
 
 
 @pytest.mark.parametrize(

@@ -181,5 +181,5 @@ def test_what_the_browser_cannot_read_is_tagged_by_the_server_all_the_same(brows
     tab.give(tmp_path / "long.aiff")
     tab.wait(f"({HEARD}) || ({WRONG})")
     assert "cannot be drawn" in tab.run("document.querySelector('#warnings').textContent")
-    assert tab.run("document.querySelector('#verdict').textContent") == "noise · tone, high"
+    assert tab.run("document.querySelector('#verdict').textContent") == "noise\u00a0· tone, high"
     assert tab.run("document.querySelector('#play').disabled")

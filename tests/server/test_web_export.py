@@ -302,4 +302,4 @@ def test_a_page_that_is_kept_works_without_its_host(browser, ort_web, host, cnn,
     tab.wait("document.querySelector('#choose')?.disabled === false && document.querySelector('#offline').hidden")
     tab.give(VECTORS / "long.wav")
     tab.wait("!document.querySelector('#heard').hidden")
-    assert tab.run("document.querySelector('#verdict').textContent") == "noise · tone, high"
+    assert tab.run("document.querySelector('#verdict').textContent") == "noise\u00a0· tone, high"

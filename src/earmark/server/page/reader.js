@@ -148,7 +148,11 @@ export const limits = (t, level, threshold = null) =>
 export function asserted(row, limit, multiLabel) {
   if (!row.length) return [];
   const reached = (label) => Math.fround(row[label]) >= limit[label]; // in single precision
-  if (multiLabel) return [...row.keys()].filter(reached);
+  if (multiLabel) {
+    const found = [];
+    for (let label = 0; label < row.length; label++) if (reached(label)) found.push(label);
+    return found;
+  }
   const best = row.reduce((found, score, label) => (score > row[found] ? label : found), 0);
   return reached(best) ? [best] : [];
 }

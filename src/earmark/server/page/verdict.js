@@ -17,7 +17,7 @@ export function whole(heard, t) {
 
 const named = (numbers, t) => {
   const labels = numbers.slice(0, N_NAMED).map((label) => t.labels[label]);
-  return labels.join(" · ") + (numbers.length > N_NAMED ? ` and ${numbers.length - N_NAMED} more` : "");
+  return labels.join("\u00a0· ") + (numbers.length > N_NAMED ? ` and ${numbers.length - N_NAMED} more` : "");
 };
 
 // The headline of the whole; inTime: the labels that some window asserts.
