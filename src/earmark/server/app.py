@@ -16,6 +16,7 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 
 from earmark import __version__
 from earmark.server.gate import HEALTH, Gate, answer
@@ -149,7 +150,9 @@ async def tag(request: Request, asked: Annotated[TagQuery, Query()]) -> Response
         async with places.receiving():
             await receive(request, file, served.limits)
         found = await places.work(request, partial(Meter, served.limits), partial(tag_upload, tagger, path, asked))
-    return Response(found, media_type="application/json")
+    if asked.timeline:
+        return StreamingResponse(found, media_type="application/json")
+    return Response(b"".join(found), media_type="application/json")
 
 
 @api.get("/taggers", responses=refusals(*ANYWHERE))

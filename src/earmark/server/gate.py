@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earmark.server.logs import log_exchange
+from earmark.server.places import Places
 from earmark.server.refusals import Refusal
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -44,9 +46,10 @@ class Gate:
             return
         scope.setdefault("state", {})
         places, began, status = scope["app"].state.places, time.perf_counter(), BUG
+        is_stream, is_read = scope["type"] == "websocket", True  # a stream has words for it
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_read
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -55,11 +58,14 @@ class Gate:
                 headers.setdefault("Cache-Control", "no-store")
             elif message["type"] == "websocket.close":
                 status = message.get("code", 1000)
-            await send(message)
+            if is_read:
+                is_read = await _is_read(send(message), None if is_stream else places.limits.idle_seconds)
+            if not is_read:
+                scope["state"]["reason"] = "idle"
 
         places.n_open += 1
         try:
-            self._require(scope, places.stopping.is_set())
+            self._require(scope, places)
             await self.app(scope, receive, send_on)
         except Refusal as refusal:
             scope["state"]["reason"] = refusal.reason
@@ -68,11 +74,11 @@ class Gate:
             places.n_open -= 1
             log_exchange(scope, status, time.perf_counter() - began)
 
-    def _require(self, scope: Scope, stopping: bool) -> None:
+    def _require(self, scope: Scope, places: Places) -> None:
         """Let in who may come in.
 
         Raises:
-            Refusal: another host's name, another site's page, or a server that stops.
+            Refusal: another host's name, another site's page, too many at once, or a server that stops.
         """
         headers = Headers(scope=scope)
         host = headers.get("host", "")
@@ -87,7 +93,11 @@ class Gate:
             raise Refusal(
                 "foreign", "server: another site's page asks. Start it with --origin and that site if that is meant."
             )
-        if stopping and scope["path"] != HEALTH:
+        if scope["path"] == HEALTH:
+            return
+        if places.n_open > places.limits.open:
+            raise Refusal("busy", f"server: {places.limits.open} requests are open, which is the most. Try again.")
+        if places.stopping.is_set():
             raise Refusal("stopping", "server: is stopping. Try again when it is back.")
 
 
@@ -96,6 +106,16 @@ def answer(refusal: Refusal) -> JSONResponse:
     return JSONResponse(
         {"error": {"reason": refusal.reason, "message": str(refusal)}}, refusal.status, headers=refusal.headers
     )
+
+
+async def _is_read(sending: Awaitable[None], seconds: float | None) -> bool:
+    """Send; False where the client does not read. The web server closes what is left unfinished."""
+    try:
+        async with asyncio.timeout(seconds):
+            await sending
+    except TimeoutError:
+        return False
+    return True
 
 
 def _host_name(host: str) -> str:
