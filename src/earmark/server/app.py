@@ -43,7 +43,7 @@ from earmark.tagger import Tagger
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = """Send a sound, get its tags. Three outcomes are always told apart: tags, no tag (nothing reached its
 threshold), and an error with its reason. Answers are JSON."""
-BINARY = {"type": "string", "format": "binary"}
+BINARY = {"type": "string", "format": "binary", "minLength": 1}
 UPLOAD = {
     "required": True,
     "description": f"A sound file: in the field '{FIELD}' of a form, or as the body itself, whatever its type.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Collection
 from urllib.parse import urlsplit
@@ -25,7 +26,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 HEALTH = "/healthz"  # which is asked while it stops, too
-BUG = 500
+REFUSED, BUG = 400, 500
+DRAIN_BYTES, DRAIN_SECONDS = 1 << 24, 2.0  # of a body that is refused
 
 
 class Gate:
@@ -47,11 +49,20 @@ class Gate:
         scope.setdefault("state", {})
         places, began, status = scope["app"].state.places, time.perf_counter(), BUG
         is_stream, is_read = scope["type"] == "websocket", True  # a stream has words for it
+        is_whole = is_stream  # the body
+
+        async def receive_on() -> Message:
+            nonlocal is_whole
+            message = await receive()
+            is_whole = is_whole or not message.get("more_body")
+            return message
 
         async def send_on(message: Message) -> None:
             nonlocal status, is_read
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
+                if status >= REFUSED and not is_whole:
+                    await _drain(receive_on)
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -64,14 +75,18 @@ class Gate:
                 scope["state"]["reason"] = "idle"
 
         places.n_open += 1
+        n_taken = 0
         try:
             self._require(scope, places)
-            await self.app(scope, receive, send_on)
+            n_taken = 1
+            places.n_taken += n_taken
+            await self.app(scope, receive_on, send_on)
         except Refusal as refusal:
             scope["state"]["reason"] = refusal.reason
-            await answer(refusal)(scope, receive, send_on)
+            await answer(refusal)(scope, receive_on, send_on)
         finally:
             places.n_open -= 1
+            places.n_taken -= n_taken
             log_exchange(scope, status, time.perf_counter() - began)
 
     def _require(self, scope: Scope, places: Places) -> None:
@@ -106,6 +121,17 @@ def answer(refusal: Refusal) -> JSONResponse:
     return JSONResponse(
         {"error": {"reason": refusal.reason, "message": str(refusal)}}, refusal.status, headers=refusal.headers
     )
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on for a moment: a client that still sends would see a broken line in place of the answer."""
+    n_bytes, more = 0, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while more and n_bytes < DRAIN_BYTES:
+                message = await receive()
+                n_bytes += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 async def _is_read(sending: Awaitable[None], seconds: float | None) -> bool:
