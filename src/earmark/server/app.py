@@ -16,6 +16,7 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 
 from earmark import __version__
 from earmark.server.gate import HEALTH, Gate, answer
@@ -42,7 +43,7 @@ from earmark.tagger import Tagger
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = """Send a sound, get its tags. Three outcomes are always told apart: tags, no tag (nothing reached its
 threshold), and an error with its reason. Answers are JSON."""
-BINARY = {"type": "string", "format": "binary"}
+BINARY = {"type": "string", "format": "binary", "minLength": 1}
 UPLOAD = {
     "required": True,
     "description": f"A sound file: in the field '{FIELD}' of a form, or as the body itself, whatever its type.",
@@ -149,7 +150,9 @@ async def tag(request: Request, asked: Annotated[TagQuery, Query()]) -> Response
         async with places.receiving():
             await receive(request, file, served.limits)
         found = await places.work(request, partial(Meter, served.limits), partial(tag_upload, tagger, path, asked))
-    return Response(found, media_type="application/json")
+    if asked.timeline:
+        return StreamingResponse(found, media_type="application/json")
+    return Response(b"".join(found), media_type="application/json")
 
 
 @api.get("/taggers", responses=refusals(*ANYWHERE))

@@ -19,8 +19,8 @@ class Limits:
     work_seconds: from when decoding begins until the last score.
     receive_seconds: a body has so long to come, and longer by what it brings at receive_bytes_per_second.
     receiving, waiting, at_work: uploads that are received, that wait, that are decoded and scored at once.
-    streams: at once. frame_bytes: of one message of a stream. idle_seconds: that a stream may be silent, or not read.
-    stop_seconds: that a stop waits for what was taken.
+    streams: at once. frame_bytes: of one message of a stream.
+    idle_seconds: that a stream may be silent, or an answer unread. stop_seconds: that a stop waits for what was taken.
 
     >>> Limits().bytes, Limits().seconds
     (100000000, 3600.0)
@@ -45,6 +45,11 @@ class Limits:
             value, least = getattr(self, known.name), 0 if known.name in MAY_BE_NONE else 1e-9
             if not least <= value < float("inf"):
                 raise ConfigError(f"limits: {known.name} is {value} (expected more than 0). Give a number.")
+
+    @property
+    def open(self) -> int:
+        """Requests and streams of all kinds at once, those whose answers are being read too."""
+        return self.receiving + self.waiting + self.at_work + self.streams
 
 
 MAY_BE_NONE = ("waiting", "streams")

@@ -20,12 +20,13 @@ Result = TypeVar("Result")
 class Places:
     """Places for uploads, for work and for streams. Belongs to one event loop.
 
-    n_open: requests and streams that are not over. stopping: set once nothing new is taken.
+    n_open: requests and streams that are not over. n_taken: those of them that were let in.
+    stopping: set once nothing new is taken.
     """
 
     def __init__(self, limits: Limits):
         self.limits = limits
-        self.n_open = 0
+        self.n_open = self.n_taken = 0
         self.stopping = asyncio.Event()
         self._n_receiving = self._n_waiting = self._n_streams = 0
         self._work = asyncio.Semaphore(limits.at_work)  # which serves in order

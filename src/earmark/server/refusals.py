@@ -22,7 +22,7 @@ REASONS = {
     "unscorable": (422, "The tagger gives no scores of this sound."),
     "bad_frame": (422, "A message of a stream that is no PCM, or too long, or not finite."),
     "bad_message": (422, "A text of a stream that is not known."),
-    "idle": (408, "A stream was silent for too long, or its answers were not read."),
+    "idle": (408, "A stream was silent for too long, or answers were not read."),
     "busy": (429, "As many as are taken at once are there already."),
     "bug": (500, "A bug of the server; its log has the traceback."),
     "stopping": (503, "The server is stopping."),

@@ -91,10 +91,10 @@ class _Server(uvicorn.Server):
             if not places.stopping.is_set():
                 places.stopping.set()
                 self._until = time.monotonic() + places.limits.stop_seconds
-                self._say(f"stopping: {places.n_open} requests and streams are finished first; Ctrl-C again ends them")
+                self._say(f"stopping: {places.n_taken} requests and streams are finished first; Ctrl-C again ends them")
             if self._n_signals > 1:
                 self.should_exit = self.force_exit = True
-            elif not places.n_open or time.monotonic() > self._until:
+            elif not places.n_taken or time.monotonic() > self._until:
                 self.should_exit = True
         return await super().on_tick(counter)
 

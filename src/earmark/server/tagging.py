@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from itertools import chain
 from pathlib import Path
 
 from earmark import audio
@@ -16,9 +17,16 @@ from earmark.tagger import Clip, Tag, Tagger
 from earmark.tagger.formats import microseconds, short_score
 from earmark.tagger.tag_files import length_warnings, sound_warnings
 
+NO_WINDOWS = '"windows":[]'
+ROWS_AT_ONCE = 16
 
-def tag_upload(tagger: Tagger, path: Path, asked: TagQuery, meter: Meter) -> bytes:
-    """Tag a file: the same tags and scores as `earmark tag` gives it. The answer as JSON (TagAnswer).
+
+def tag_upload(tagger: Tagger, path: Path, asked: TagQuery, meter: Meter) -> Iterator[bytes]:
+    """Tag a file: the same tags and scores as `earmark tag` gives it.
+
+    Returns:
+        The answer as JSON (TagAnswer), in pieces that are made as they are taken: every score of an hour would not fit
+        into memory many times over.
 
     Raises:
         Refusal: it is no sound, damaged, too much, or the tagger gives no scores of it.
@@ -38,7 +46,7 @@ def tag_upload(tagger: Tagger, path: Path, asked: TagQuery, meter: Meter) -> byt
         raise _refusal("unreadable", error, path) from error
     except TaggerFileError as error:
         raise unscorable(tagger) from error
-    return _answer(tagger, windows, asked, warnings).model_dump_json(exclude_none=True).encode()
+    return _answer(tagger, windows, asked, warnings)
 
 
 def unscorable(tagger: Tagger) -> Refusal:
@@ -80,16 +88,27 @@ def found_windows(tagger: Tagger, scores: Predictions, asked) -> list[WindowTags
     ]
 
 
-def _answer(tagger: Tagger, windows: Predictions, asked: TagQuery, warnings: tuple[str, ...]) -> TagAnswer:
+def _answer(tagger: Tagger, windows: Predictions, asked: TagQuery, warnings: tuple[str, ...]) -> Iterator[bytes]:
     whole = tagger.pool(windows)
     [summary] = found_windows(tagger, whole, asked)
-    return TagAnswer(
+    answer = TagAnswer(
         tagger=tagger.identity,
         outcome="tags" if summary.tags else "no_tag",
         **{name: getattr(summary, name) for name in ("start", "end", "tags", "scores")},
-        windows=found_windows(tagger, windows, asked) if asked.timeline else None,
+        windows=[] if asked.timeline else None,
         warnings=[*warnings, *length_warnings(tagger, whole)],
-    )
+    ).model_dump_json(exclude_none=True)
+    before, mark, after = answer.rpartition(NO_WINDOWS) if asked.timeline else (answer, "", "")
+    return map(str.encode, chain([before], _timeline(tagger, windows, asked) if mark else (), [after]))
+
+
+def _timeline(tagger: Tagger, windows: Predictions, asked: TagQuery) -> Iterator[str]:
+    """The windows as JSON, a few at a time."""
+    yield NO_WINDOWS[:-1]
+    for first in range(0, len(windows), ROWS_AT_ONCE):
+        rows = found_windows(tagger, windows.rows(slice(first, first + ROWS_AT_ONCE)), asked)
+        yield ("," if first else "") + ",".join(row.model_dump_json(exclude_none=True) for row in rows)
+    yield NO_WINDOWS[-1]
 
 
 def _refusal(reason: str, error: AudioError, path: Path) -> Refusal:

@@ -143,3 +143,34 @@ def test_work_that_a_stop_waits_for_no_longer_ends_at_its_next_windows(held, hel
 
     run(app, conversation)  # whose end waits for the threads
     assert len(held.calls) == 1
+
+
+def test_an_answer_that_is_not_read_is_not_waited_for(cnn, long_sound):
+    app = create_app([cnn], limits=Limits(idle_seconds=0.05), page=None)
+
+    class Deaf(Client):
+        async def _send(self, message: dict) -> None:
+            await super()._send(message)
+            if message["type"] == "http.response.body":
+                await asyncio.sleep(30)
+
+    async def conversation() -> None:
+        client = Deaf(app, long_sound)
+        assert await asyncio.wait_for(client.post(), 10) == 200
+        assert len(client.sent) == 2  # the rest is not even tried
+        assert app.state.places.n_open == 0
+
+    run(app, conversation)
+
+
+def test_no_more_are_open_than_all_places_together(cnn, long_sound):
+    limits = Limits(receiving=1, waiting=0, at_work=1, streams=0)
+    app = create_app([cnn], limits=limits, page=None)
+
+    async def conversation() -> None:
+        app.state.places.n_open = limits.open
+        late = Client(app, long_sound)
+        assert await late.post() == 429
+        assert b"2 requests are open" in late.sent[1]["body"]
+
+    run(app, conversation)

@@ -135,6 +135,21 @@ def test_a_second_signal_ends_it_at_once(tmp_path, vectors, upload):
         assert code == 0
 
 
+def test_who_still_sends_when_it_is_refused_sees_why(tmp_path, vectors):
+    with running(tmp_path / "spare", vectors / "cnn.tagger.onnx", "--max-megabytes", "1") as server:
+        for size in (1_200_000, 8_000_000):
+            for _ in range(5):
+                line = socket.create_connection((server.address.hostname, server.address.port), timeout=30)
+                head = f"POST /v1/tag HTTP/1.1\r\nHost: {server.address.netloc}\r\nConnection: close\r\n"
+                line.sendall(f"{head}Content-Length: {size}\r\n\r\n".encode())
+                time.sleep(0.01)
+                line.sendall(bytes(size))
+                answer = http.client.HTTPResponse(line)
+                answer.begin()
+                assert (answer.status, json.loads(answer.read())["error"]["reason"]) == (413, "too_large")
+                line.close()
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="files without a name are of Linux")
 def test_a_kill_leaves_no_upload_behind(tmp_path, vectors, upload):
     with running(tmp_path / "spare", vectors / "cnn.tagger.onnx") as server:
