@@ -12,6 +12,7 @@ from earmark.errors import EarmarkError, MissingExtraError
 
 # Import name → (package as pip knows it, extra) of everything that the core does without.
 OPTIONAL = {
+    "fastapi": ("fastapi", "serve"),
     "ftfy": ("ftfy", "train"),
     "jinja2": ("jinja2", "train"),
     "lightgbm": ("lightgbm", "train"),
@@ -21,12 +22,17 @@ OPTIONAL = {
     "onnx_ir": ("onnx-ir", "train"),
     "onnxscript": ("onnxscript", "train"),
     "pandas": ("pandas", "train"),
+    "pydantic": ("pydantic", "serve"),
+    "python_multipart": ("python-multipart", "serve"),
     "safetensors": ("safetensors", "train"),
     "scipy": ("scipy", "train"),
     "sklearn": ("scikit-learn", "train"),
+    "starlette": ("starlette", "serve"),
     "tensorboard": ("tensorboard", "train"),
     "threadpoolctl": ("threadpoolctl", "train"),
     "torch": ("torch", "train"),
+    "uvicorn": ("uvicorn", "serve"),
+    "websockets": ("websockets", "serve"),
 }
 COMMAND_GROUPS = ("augment", "cache", "data", "leaderboard", "models")  # these are no verbs; one follows
 

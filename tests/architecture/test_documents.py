@@ -80,7 +80,8 @@ def test_the_commands_in_a_document_exist_with_their_options(path):
             command, words = command.commands[words[0]], words[1:]
         alone = getattr(command, "invoke_without_command", False) or not getattr(command, "commands", {})
         assert alone or words[:1] in (["--help"], ["--version"]), words
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        known.add("--help")
         given = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert given <= known, f"earmark {command.name} has no {given - known}"
 

@@ -17,6 +17,8 @@ COMMANDS = [
     *[("data", verb) for verb in ("list", "get", "convert")],
     ("similar",),
     ("listen",),
+    ("serve",),
+    ("export",),
     ("models", "get"),
     *[("leaderboard", verb) for verb in ("add", "show")],
     ("cache", "clear"),

@@ -8,21 +8,28 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from earmark import audio
+from earmark.flows.web_export import export_web
 from earmark.report.review_page import question_sound, review_page
 from earmark.review.session import Question, Session
 from earmark.server.review_server import ReviewApp
-from earmark.tagger import Clip
+from earmark.tagger import Clip, load_tagger
 
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "docs" / "tagger-file"
+EXPORTED = ("cnn", "forest", "patches", "ensemble", "calibrated", "unsure", "ends", "lengths", "full")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--mute-audio"),
@@ -30,6 +37,11 @@ FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 KEYS = {"Enter": ("\r", 13), "Escape": ("", 27), "Tab": ("", 9), "ArrowLeft": ("", 37), "ArrowRight": ("", 39)}
+# What the browser tells of faults: event of the protocol → its text, "" of what is none.
+FAULTS = {
+    "Runtime.exceptionThrown": lambda said: said["exceptionDetails"].get("exception", {}).get("description", "thrown"),
+    "Log.entryAdded": lambda said: said["entry"]["text"] if said["entry"]["source"] == "security" else "",
+}
 PATIENCE_SECONDS = 60.0
 LABELS = ("dog", "cat", "rain", "bell", "car")
 
@@ -37,10 +49,10 @@ LABELS = ("dog", "cat", "rain", "bell", "car")
 class Browser:
     """A browser process and its pipe."""
 
-    def __init__(self, program: str, profile: Path):
+    def __init__(self, program: str, profile: Path, *flags: str):
         there, self._write = os.pipe()
         self._read, here = os.pipe()
-        command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [program, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
         shell = f'exec "$@" 3<&{there} 4>&{here}'
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(["bash", "-c", shell, "bash", *command], pass_fds=(there, here), **quiet)
@@ -49,6 +61,7 @@ class Browser:
         self._numbers = itertools.count(1)
         self._unread = b""
         self._requests: list[tuple[str, str]] = []
+        self._faults: list[tuple[str, str]] = []
 
     def ask(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol."""
@@ -59,6 +72,8 @@ class Browser:
             answer = self._next()
             if answer.get("method") == "Network.requestWillBeSent":
                 self._requests.append((answer["sessionId"], answer["params"]["request"]["url"]))
+            if answer.get("method") in FAULTS and (fault := FAULTS[answer["method"]](answer["params"])):
+                self._faults.append((answer["sessionId"], fault))
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -75,14 +90,18 @@ class Browser:
         """Open a page."""
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.ask("Network.enable", session)
-        self.ask("Page.enable", session)
+        for domain in ("Network", "Page", "Runtime", "Log"):
+            self.ask(f"{domain}.enable", session)
         self.ask("Page.navigate", session, url=url)
         return Tab(self, session)
 
     def requests(self, tab: Tab) -> list[str]:
         """The addresses that a page has asked for."""
         return [url for session, url in self._requests if session == tab.session]
+
+    def faults(self, tab: Tab) -> list[str]:
+        """What a page has thrown without catching it, and what its policy refused it."""
+        return [fault for session, fault in self._faults if session == tab.session]
 
     def close(self) -> None:
         """End the process."""
@@ -115,6 +134,19 @@ class Tab:
             self.browser.ask("Input.dispatchKeyEvent", self.session, **down, **same)
             self.browser.ask("Input.dispatchKeyEvent", self.session, type="keyUp", **same)
 
+    def give(self, path: Path) -> None:
+        """Choose a file in the page's one field for files."""
+        root = self.browser.ask("DOM.getDocument", self.session)["root"]["nodeId"]
+        asked = {"nodeId": root, "selector": "input[type=file]"}
+        node = self.browser.ask("DOM.querySelector", self.session, **asked)["nodeId"]
+        self.browser.ask("DOM.setFileInputFiles", self.session, nodeId=node, files=[str(path)])
+
+    def drop(self, path: Path, x: int, y: int) -> None:
+        """Let a file fall on a place of the page."""
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.browser.ask("Input.dispatchDragEvent", self.session, type=kind, x=x, y=y, data=data)
+
     def wait(self, script: str) -> Any:
         """Until a JavaScript expression is true; its value."""
         until = time.monotonic() + PATIENCE_SECONDS
@@ -135,14 +167,107 @@ class Tab:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    """A browser, where one is installed."""
+def open_browser(tmp_path_factory) -> Iterator[Callable[..., Browser]]:
+    """`open_browser(*flags)`: a browser, where one is installed."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip("no Chromium is installed")
-    opened = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+    opened = []
+
+    def start(*flags: str) -> Browser:
+        opened.append(Browser(program, tmp_path_factory.mktemp("profile"), *flags))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def browser(open_browser) -> Browser:
+    """The browser that tests share."""
+    return open_browser()
+
+
+@pytest.fixture(scope="session")
+def ort_web() -> Path:
+    """The package onnxruntime-web."""
+    for folder in (os.environ.get("EARMARK_NODE_MODULES"), ROOT / "node_modules"):
+        if folder and Path(folder, "onnxruntime-web", "package.json").exists():
+            return Path(folder, "onnxruntime-web")
+    pytest.skip("onnxruntime-web is not there: npm install onnxruntime-web, or set EARMARK_NODE_MODULES")
+
+
+class Site(NamedTuple):
+    """url: the page's address. folder: the root of its host."""
+
+    url: str
+    folder: Path
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Callable[[Path], str]]:
+    """`host(folder)`: its address at a plain host of static files."""
+    servers = []
+
+    def start(folder: Path) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def exported(ort_web, host, tmp_path_factory) -> Site:
+    """A page with the test vectors' taggers, exported, in a folder of its host."""
+    folder = tmp_path_factory.mktemp("host")
+    taggers = [VECTORS / f"{kind}.tagger.onnx" for kind in EXPORTED]
+    export_web(taggers, folder / "of another" / "page", ort_web)
+    return Site(host(folder) + "of%20another/page/", folder)
+
+
+@pytest.fixture(scope="session")
+def serve_taggers() -> Iterator[Callable[..., str]]:
+    """`serve_taggers(*taggers, **options)`: the address of a server of them, options being those of `create_app`.
+
+    `serve_taggers.stop()` ends the one that was started last.
+    """
+    pytest.importorskip("fastapi")
+    import uvicorn
+
+    from earmark.server.app import create_app
+    from earmark.server.serving import address_of, listen
+
+    servers, threads = [], []
+
+    def start(*taggers: Path, **options) -> str:
+        app = create_app([load_tagger(tagger) for tagger in taggers], **options)
+        listening = listen("127.0.0.1", 0)
+        quick = {"timeout_graceful_shutdown": 1, "log_config": None}
+        config = uvicorn.Config(app, lifespan="on", ws="websockets-sansio", **quick)
+        servers.append(uvicorn.Server(config))
+        threads.append(threading.Thread(target=servers[-1].run, kwargs={"sockets": [listening]}, daemon=True))
+        threads[-1].start()
+        return f"{address_of(listening)}/"
+
+    def stop() -> None:
+        servers[-1].should_exit = True
+        threads[-1].join(timeout=10)
+
+    start.stop = stop
+    yield start
+    for server in servers:
+        server.should_exit = True
 
 
 @pytest.fixture

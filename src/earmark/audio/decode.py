@@ -9,7 +9,7 @@ import numpy as np
 
 from earmark.audio.probe import open_sound
 from earmark.audio.resample import ResampleStream
-from earmark.audio.sound import LENGTH_TOLERANCE_SECONDS, CutOffError, Sound, average
+from earmark.audio.sound import LENGTH_TOLERANCE_SECONDS, CutOffError, Sound, Watch, average, watch_nothing
 from earmark.errors import AudioError
 
 END_TOLERANCE_SECONDS = 0.01  # tables round their ends to 2 decimals
@@ -41,12 +41,14 @@ def blocks(
     start: float = 0.0,
     end: float | None = None,
     block_seconds: float = 10.0,
+    watch: Watch = watch_nothing,
 ) -> Iterator[np.ndarray]:
     """The samples of `load`, bit for bit, in pieces of at most `block_seconds`, in memory that does not grow.
 
     Args:
         path, sample_rate, start, end: as for `load`.
         block_seconds: the longest piece.
+        watch: told how much is decoded, before it is resampled; by raising it stops a file that is too much.
 
     Yields:
         float32 (samples,), never empty.
@@ -55,7 +57,7 @@ def blocks(
         AudioError: the file or the region cannot be read; with a damaged file perhaps only after some blocks.
     """
     longest = max(1, round(block_seconds * sample_rate))
-    for piece in _resampled(Path(path), sample_rate, start, end):
+    for piece in _resampled(Path(path), sample_rate, start, end, watch):
         for first in range(0, len(piece), longest):
             yield piece[first : first + longest]
 
@@ -105,9 +107,11 @@ def region_samples(
     return first, n_samples if stop is None else min(stop, n_samples)
 
 
-def _resampled(path: Path, sample_rate: int, start: float, end: float | None) -> Iterator[np.ndarray]:
+def _resampled(
+    path: Path, sample_rate: int, start: float, end: float | None, watch: Watch = watch_nothing
+) -> Iterator[np.ndarray]:
     """The region at `sample_rate`, in pieces as they come from the decoder; at least one sample in all."""
-    with open_sound(path) as sound:
+    with open_sound(path, watch) as sound:
         stream = ResampleStream(sound.sample_rate, sample_rate)
         n_ready, beginning = 0, np.zeros(1, dtype=np.float32)
         for mono in _mono(sound, start, end):

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from earmark.audio.parts import Part, open_part
-from earmark.audio.sound import READ_SAMPLES, CutOffError, Sound, average, cut_out
+from earmark.audio.sound import CutOffError, Sound, Watch, average, cut_out, read_samples, watch_nothing
 from earmark.errors import AudioError
 
 # Containers whose header knows how long the sound is; elsewhere FFmpeg guesses it from the bit rate.
@@ -28,8 +28,12 @@ def is_available() -> bool:
     return importlib.util.find_spec("av") is not None
 
 
-def open_media(path: Path) -> MediaSound | None:
+def open_media(path: Path, watch: Watch = watch_nothing) -> MediaSound | None:
     """Open a file that libsndfile does not read; None if FFmpeg does not either, or is not there.
+
+    Args:
+        path: of the file.
+        watch: told what is decoded.
 
     Raises:
         AudioError: it holds no sound, or several at the same time.
@@ -45,7 +49,7 @@ def open_media(path: Path) -> MediaSound | None:
         file.close()
         return None
     try:
-        return MediaSound(path, file, container)
+        return MediaSound(path, file, container, watch)
     except AudioError as error:
         container.close()
         file.close()
@@ -66,13 +70,15 @@ class MediaSound(Sound):
 
     Args:
         path, file, container: the file, open.
+        watch: told what is decoded.
 
     Raises:
         AudioError: it holds no sound, or several at the same time.
         CutOffError: its first samples cannot be decoded.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, container: Any):
+    def __init__(self, path: Path, file: BinaryIO, container: Any, watch: Watch = watch_nothing):
+        self._watch = watch
         self.path, self._file, self._container = path, file, container
         streams = container.streams.audio
         if len(streams) > 1:
@@ -119,7 +125,8 @@ class MediaSound(Sound):
                 frame = self._next(position, self.sample_rate)
             except CutOffError as error:
                 frame, damage = None, error
-            if frame is None or n_gathered * self.n_channels >= READ_SAMPLES:
+            if frame is None or n_gathered >= read_samples(self.n_channels, self.sample_rate):
+                self._watch(n_gathered * self.n_channels)
                 yield np.concatenate(gathered)
                 gathered, n_gathered = [], 0
         if damage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile
@@ -16,7 +16,7 @@ from earmark.audio.media import is_available, open_media
 from earmark.audio.mpeg import foreign_bytes, mpeg_parts
 from earmark.audio.ogg import ogg_parts
 from earmark.audio.parts import Part
-from earmark.audio.sound import CutOffError, PartsSound, Sound
+from earmark.audio.sound import CutOffError, PartsSound, Sound, Watch, watch_nothing
 from earmark.errors import AudioError
 
 SUFFIXES = (
@@ -66,13 +66,13 @@ _MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga", ".mpa")
 class AudioInfo:
     """A sound file's facts.
 
-    sample_rate: Hz. n_channels: count. seconds: duration.
+    sample_rate: Hz. n_channels: count. seconds: duration; None where only the header was read and does not say.
     format, subtype: the decoder's words, such as "WAV" and "PCM_16".
     """
 
     sample_rate: int
     n_channels: int
-    seconds: float
+    seconds: float | None
     format: str
     subtype: str
 
@@ -121,8 +121,12 @@ def is_sound(path: str | Path) -> bool:
     return start.startswith(_SOUND_STARTS)
 
 
-def open_sound(path: Path) -> Sound:
+def open_sound(path: Path, watch: Watch = watch_nothing) -> Sound:
     """Open a sound file for reading.
+
+    Args:
+        path: of the file.
+        watch: told what is decoded.
 
     Raises:
         AudioError: it is no sound that can be decoded; the text says what it is and what to do.
@@ -137,13 +141,13 @@ def open_sound(path: Path) -> Sound:
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror}). Check its permissions.") from error
     try:
-        sound: Sound | None = PartsSound(path, parts)
+        sound: Sound | None = PartsSound(path, parts, watch)
     except soundfile.LibsndfileError as error:
         if any(part.cut for part in parts):
             raise CutOffError(
                 f"{path}: is cut off before anything of it can be decoded. Fetch it again.", 0.0, None
             ) from error
-        sound = open_media(path)
+        sound = open_media(path, watch)
         if sound is None:
             raise AudioError(f"{path}: {_diagnosis(path, start, error)}") from error
     if problem := _header_problem(sound):
@@ -159,11 +163,30 @@ def probe(path: str | Path) -> AudioInfo:
         AudioError: the file cannot be read as sound.
     """
     with open_sound(Path(path)) as sound:
-        n_samples = sound.n_claimed
-        if n_samples is None:
+        info = _info(sound)
+        if info.seconds is None:
             n_samples = sum(len(frames) for frames in sound.frames(0, None))
-        seconds = n_samples / sound.sample_rate
-        return AudioInfo(sound.sample_rate, sound.n_channels, seconds, sound.format, sound.subtype)
+            info = replace(info, seconds=n_samples / sound.sample_rate)
+        return info
+
+
+def read_header(path: str | Path, watch: Watch = watch_nothing) -> AudioInfo:
+    """What a sound file's header says, nothing decoded: its `seconds` are None where the header does not say.
+
+    Args:
+        path: of the file.
+        watch: asked on the way through a file of many parts.
+
+    Raises:
+        AudioError: the file cannot be read as sound.
+    """
+    with open_sound(Path(path), watch) as sound:
+        return _info(sound)
+
+
+def _info(sound: Sound) -> AudioInfo:
+    seconds = None if sound.n_claimed is None else sound.n_claimed / sound.sample_rate
+    return AudioInfo(sound.sample_rate, sound.n_channels, seconds, sound.format, sound.subtype)
 
 
 def _parts(path: Path, data: mmap.mmap) -> tuple[Part, ...]:

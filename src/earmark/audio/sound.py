@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,8 +18,17 @@ from earmark.audio.resample import ResampleStream
 from earmark.errors import AudioError
 
 READ_SAMPLES = 1 << 19  # samples over all channels in one read: 12 s of mono at 44.1 kHz, 2 MiB
+READ_SECONDS = 100.0  # at most, too: at 100 Hz that many samples would become 671 MB at 32 kHz
 LENGTH_TOLERANCE_SECONDS = 0.1  # MP3 headers miscount by a frame or two
 _FINE_SAMPLES = 1 << 10  # in one read near damage
+
+
+# Told how many samples (over all channels) were decoded, as decoding goes, skipped ones included; stops it by raising.
+Watch = Callable[[int], None]
+
+
+def watch_nothing(n_decoded: int) -> None:
+    """Let everything be decoded."""
 
 
 class CutOffError(AudioError):
@@ -118,21 +127,24 @@ class PartsSound(Sound):
         path: of the file.
         parts: the sounds in it, at least one. Where their rates or numbers of channels differ, all become mono
             at the rate of the first.
+        watch: told what is decoded.
 
     Raises:
         soundfile.LibsndfileError: libsndfile cannot read it.
         AudioError: libsndfile would not read it whole.
     """
 
-    def __init__(self, path: Path, parts: Sequence[Part]):
+    def __init__(self, path: Path, parts: Sequence[Part], watch: Watch = watch_nothing):
         self.path = path
         self._parts = parts
+        self._watch = watch
         self._file = SequentialFile(path, parts[0])
         self.sample_rate, self.n_channels = self._file.samplerate, self._file.channels
         self.format, self.subtype = self._file.format, self._file.subtype
         lengths = [self._length(self._file, parts[0])]
         self._mixed = False
         for part in parts[1:]:
+            watch(0)  # there may be very many
             with SequentialFile(path, part) as file:
                 lengths.append(self._length(file, part))
                 self._mixed |= (file.samplerate, file.channels) != (self.sample_rate, self.n_channels)
@@ -194,7 +206,7 @@ class PartsSound(Sound):
         self, file: SequentialFile, part: Part, first: int, stop: int | None, begin: int = 0
     ) -> Iterator[np.ndarray]:
         """Samples of a part that begins `begin` samples after the beginning of the sound."""
-        at_once = max(1, READ_SAMPLES // file.channels)
+        at_once = read_samples(file.channels, file.samplerate)
         position = first
         try:
             if first:
@@ -205,6 +217,7 @@ class PartsSound(Sound):
                 if not len(frames):
                     return
                 position += len(frames)
+                self._watch(frames.size)
                 yield frames
         except soundfile.LibsndfileError as error:
             for frames in self._read_finely(part, position, stop):
@@ -232,6 +245,15 @@ class PartsSound(Sound):
                     return
                 first += len(frames)
                 yield frames
+
+
+def read_samples(n_channels: int, sample_rate: int) -> int:
+    """Samples of each channel that are read at once.
+
+    >>> read_samples(2, 44_100), read_samples(1, 100)
+    (262144, 10000)
+    """
+    return max(1, min(READ_SAMPLES // n_channels, round(READ_SECONDS * sample_rate)))
 
 
 def cut_out(blocks: Iterator[np.ndarray], first: int, stop: int | None) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from earmark.cli import (
     embed,
     ensemble,
     evaluate,
+    export,
     few_shot,
     ladder,
     leaderboard,
@@ -24,6 +25,7 @@ from earmark.cli import (
     plot,
     review,
     score,
+    serve,
     split,
     submit,
     sweep,
@@ -74,6 +76,8 @@ app.command()(score.report)
 app.command()(review.review)
 app.command()(tag.tag)
 app.command()(listen.listen)
+app.command()(export.export)
+app.command()(serve.serve)
 app.command()(submit.submit)
 app.command()(plot.plot)
 app.command()(embed.embed)

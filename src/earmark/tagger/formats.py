@@ -118,7 +118,7 @@ class JsonlWriter(TextWriter):
         if not row.tags:
             line[UNKNOWN] = True
         if self.selection.all_scores:
-            line["scores"] = dict(zip(self.tagger.labels, map(_short, row.scores.tolist()), strict=True))
+            line["scores"] = dict(zip(self.tagger.labels, map(short_score, row.scores.tolist()), strict=True))
         self._line(line | {"error": None} | extra)
 
     def _line(self, document: dict) -> None:
@@ -140,7 +140,7 @@ class CsvWriter(TextWriter):
     def write(self, tagged: TaggedClip) -> None:
         """Append the rows of one clip."""
         for path, start, end, *cells in table_rows(self.tagger, self.selection, tagged):
-            short = [_short(cell) if isinstance(cell, float) else cell for cell in cells]
+            short = [short_score(cell) if isinstance(cell, float) else cell for cell in cells]
             self.writer.writerow([path, seconds_text(start), seconds_text(end), *short])
 
 
@@ -180,9 +180,9 @@ class RavenWriter(TextWriter):
                     seconds_text(tag.start),
                     seconds_text(tag.end),
                 ]
-                cells = [*where, "0", highest, _cell(tag.label), str(_short(tag.score))]
+                cells = [*where, "0", highest, _cell(tag.label), str(short_score(tag.score))]
                 if isinstance(tag, Event):
-                    cells += [str(_short(tag.mean_score)), _cell(self.tagger.identity)]
+                    cells += [str(short_score(tag.mean_score)), _cell(self.tagger.identity)]
                 self.file.write("\t".join(cells) + "\n")
 
 
@@ -251,11 +251,11 @@ def open_output(out: Path | None, format: str) -> Iterator[TextIO | BinaryIO]:
 def row_document(path: str, row: Row) -> dict:
     """What JSON lines say of a row in any case."""
     tags = [
-        {"label": tag.label, "score": _short(tag.score)}
-        | ({"mean_score": _short(tag.mean_score)} if isinstance(tag, Event) else {})
+        {"label": tag.label, "score": short_score(tag.score)}
+        | ({"mean_score": short_score(tag.mean_score)} if isinstance(tag, Event) else {})
         for tag in row.tags
     ]
-    return {"path": path, "start": _microseconds(row.start), "end": _microseconds(row.end), "tags": tags}
+    return {"path": path, "start": microseconds(row.start), "end": microseconds(row.end), "tags": tags}
 
 
 def table_columns(tagger: Tagger, selection: Selection) -> list[str]:
@@ -308,10 +308,11 @@ def _cell(text: str) -> str:
     return " ".join(text.split())
 
 
-def _microseconds(seconds: float) -> float:
+def microseconds(seconds: float) -> float:
+    """Seconds to the microsecond, which is what files hold."""
     return round(float(seconds), 6)
 
 
-def _short(score: float) -> float:
+def short_score(score: float) -> float:
     """A float32 score without the digits that float32 does not have."""
     return float(f"{score:.7g}")

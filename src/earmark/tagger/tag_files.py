@@ -133,14 +133,20 @@ def _tag(tagger: Tagger, level: str, clip: Clip, stop: Callable[[], bool]) -> Ta
     tagged = _score(tagger, level, clip, stop)
     scores = tagged.predictions
     if scores is not None and level == "clip":
-        longest = tagger.metadata.clip_seconds_max
-        seconds = scores.ends.max() - scores.starts.min()
-        if longest is not None and seconds > longest + LENGTH_TOLERANCE_SECONDS:
-            warnings += (
-                f"{seconds:.1f} s long, tagger's clip scores were calibrated up to {longest:g} s: "
-                "they and the thresholds are uncalibrated here. Take the timeline.",
-            )
+        warnings += length_warnings(tagger, scores)
     return replace(tagged, warnings=warnings)
+
+
+def length_warnings(tagger: Tagger, scores: Predictions) -> tuple[str, ...]:
+    """Whether one clip's scores are of a longer clip than they were calibrated for."""
+    longest = tagger.metadata.clip_seconds_max
+    seconds = scores.ends.max() - scores.starts.min()
+    if longest is None or seconds <= longest + LENGTH_TOLERANCE_SECONDS:
+        return ()
+    return (
+        f"{seconds:.1f} s long, tagger's clip scores were calibrated up to {longest:g} s: "
+        "they and the thresholds are uncalibrated here. Take the timeline.",
+    )
 
 
 def sound_warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
@@ -149,7 +155,7 @@ def sound_warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
     Raises:
         AudioError: it cannot be read.
     """
-    return rate_warnings(tagger, audio.probe(clip.path).sample_rate)
+    return rate_warnings(tagger, audio.read_header(clip.path).sample_rate)
 
 
 def rate_warnings(tagger: Tagger, rate: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby, islice
@@ -163,6 +164,20 @@ class Tagger:
         changed = replace(self.metadata, views=views, view_seconds=tuple(view_seconds), pool=pool or self.metadata.pool)
         _require_agreement(self.backend, changed, self.path)
         return Tagger(self.backend, changed, self.path, read=self.read)
+
+    def with_parts(
+        self, *, backend: Callable[[Backend], Backend] | None = None, read: Read | None = None
+    ) -> Tagger:
+        """The same tagger on other parts: to share a graph among many callers, or to read sound within limits.
+
+        Args:
+            backend: what stands in front of its backend; of a folder, in front of each member's. None = it stays.
+            read: as for `load_tagger`; None = it stays.
+        """
+        changed = copy(self)
+        changed.backend = backend(self.backend) if backend else self.backend
+        changed.read = read or self.read
+        return changed
 
     @cached_property
     def digest(self) -> str:

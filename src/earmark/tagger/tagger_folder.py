@@ -17,10 +17,11 @@ import numpy as np
 from earmark.errors import TaggerFileError
 from earmark.predictions import Predictions
 from earmark.run import to_json, write_atomically, write_text
+from earmark.tagger.backend import Backend
 from earmark.tagger.combination import check_combination, combine, on_rows
 from earmark.tagger.home import FOLDER_MANIFEST
 from earmark.tagger.metadata import FORMAT_VERSION, TaggerMetadata
-from earmark.tagger.tagger import Clip, Tagger
+from earmark.tagger.tagger import Clip, Read, Tagger
 
 FOLDER_FORMAT = "earmark-tagger-folder"
 FOLDER_VERSION = 2  # the first that defines it
@@ -64,6 +65,15 @@ class TaggerFolder(Tagger):
             TaggerFileError: always: each of its members has its own.
         """
         raise TaggerFileError(f"{self.path}: the views are those of its members. Evaluate these one by one.")
+
+    def with_parts(
+        self, *, backend: Callable[[Backend], Backend] | None = None, read: Read | None = None
+    ) -> Tagger:
+        """As of any tagger."""
+        changed = super().with_parts(read=read)
+        changed.members = tuple(member.with_parts(backend=backend, read=read) for member in self.members)
+        changed.backend = changed.members[self.rows].backend
+        return changed
 
     def _hear(self, clip: Clip, stop: Callable[[], bool], *, embeds: bool) -> tuple[Predictions, np.ndarray]:
         """Scores and embeddings of the members, side by side, on the rows of one of them."""
