@@ -109,7 +109,6 @@ class JsonlWriter(TextWriter):
         if tagged.predictions is None:
             region = {"start": tagged.clip.start, "end": tagged.clip.end}
             self._line({"path": path, **region, "tags": [], "error": tagged.error, **extra})
-            return
         for row in self.rows.of(tagged):
             self._row(path, row, extra)
 

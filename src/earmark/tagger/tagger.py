@@ -102,7 +102,8 @@ class Tagger:
         Going on reads the sound, calling hears it. Views that need the whole recording, and folders, are one part.
 
         Args:
-            n_done: windows to leave out, those of the first parts. stop: as for `score`, of a whole recording.
+            n_done: windows to leave out, those of the first parts: a window's last bits depend on those that go through
+                the graph with it. stop: as for `score`, of a whole recording.
 
         Raises:
             AudioError: the sound cannot be read; perhaps only after some parts.
