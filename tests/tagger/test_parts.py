@@ -62,7 +62,7 @@ def test_parts_of_any_size_make_the_same_file(
     whole = list(tag_files(tagger, recordings, level="window"))
     assert [one.error is None for one in whole] == [True, False, True, False, True]
     expected = write(whole, tagger, format, tmp_path / "whole", chosen)
-    monkeypatch.setattr("earmark.tagger.formats.SPOOLED_CHARACTERS", 100)
+    monkeypatch.setattr("earmark.tagger.formats.SPOOLED_BYTES", 100)
     for n_rows in (1, 3, WINDOWS_PER_PART, 1000):
         assert write(cut_up(whole, n_rows), tagger, format, tmp_path / "parts", chosen) == expected
     assert write(tag_parts(tagger, recordings), tagger, format, tmp_path / "flow", chosen) == expected
@@ -103,7 +103,8 @@ def test_what_fails_on_the_way_leaves_no_row_but_its_error(make_tagger, recordin
     lines = write(parts, tagger, text, tmp_path / "out", Selection()).splitlines()
     assert len(lines) == 1
     whole = write(tag_files(tagger, recordings[:1], level="window"), tagger, text, tmp_path / "out", Selection())
-    assert write(tag_parts(tagger, recordings[1::-1]), tagger, text, tmp_path / "both", Selection()).endswith(whole[-9:])
+    both = write(tag_parts(tagger, recordings[1::-1]), tagger, text, tmp_path / "out", Selection())
+    assert both.splitlines()[-1] == whole.splitlines()[-1]
 
 
 def test_what_fails_on_the_way_leaves_no_file_of_its_own(make_tagger, recordings, tmp_path):

@@ -25,7 +25,7 @@ def run(make_tagger, make_tone, tmp_path):
     recordings = [make_tone("short.wav", (500, 2.0)), make_tone("long.wav", *TONES)]
     graph = tagger.backend.run
 
-    def call(*, at: int = 10**9, format="csv", selection=Selection(), level="window", each=False, threads=2) -> int:
+    def call(*, at: int = 10**9, format="csv", selection=None, level="window", each=False, threads=2) -> int:
         out = tmp_path / ("out" if each else f"out.{format}")
         n_heard = 0
 
@@ -44,7 +44,7 @@ def run(make_tagger, make_tone, tmp_path):
             with closing(tag_parts(tagger, pending, threads=threads, known=unfinished.known)) as parts:
                 heard = unfinished.keep(parts)
                 heard = pool_parts(tagger, heard) if level == "clip" else heard
-                given = heard, tagger, format, out, selection
+                given = heard, tagger, format, out, selection or Selection()
                 done = write_tags_each_on(*given, tmp_path, ledger) if each else write_tags_on(*given, ledger)
                 with suppress(TaggerFileError):
                     list(done)
@@ -141,8 +141,8 @@ def test_recordings_shorter_than_a_minute_are_kept_nowhere(run, tmp_path):
 def test_rows_of_a_long_recording_are_many_lines_of_the_ledger_and_those_without_an_end_count_not(
     run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("earmark.tagger.ledger.SPOOLED_CHARACTERS", 2000)
-    monkeypatch.setattr("earmark.tagger.formats.SPOOLED_CHARACTERS", 1000)
+    monkeypatch.setattr("earmark.tagger.ledger.SPOOLED_BYTES", 2000)
+    monkeypatch.setattr("earmark.tagger.formats.SPOOLED_BYTES", 1000)
     assert run() > 900
     out, ledger = tmp_path / "out.csv", tmp_path / "out.csv.done.jsonl"
     alone = tmp_path / "alone.csv"

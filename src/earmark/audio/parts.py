@@ -113,7 +113,8 @@ def find_all(data: mmap.mmap, pattern: re.Pattern[bytes], first: int, stop: int,
     """
     for begin in range(first, stop, STRETCH_BYTES):
         end = min(begin + STRETCH_BYTES + n_longest - 1, stop)
-        yield from (match.start() for match in pattern.finditer(data, begin, end) if match.start() - begin < STRETCH_BYTES)
+        found = [match.start() for match in pattern.finditer(data, begin, end)]
+        yield from (at for at in found if at < begin + STRETCH_BYTES)
         let_go(data)
 
 

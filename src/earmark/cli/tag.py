@@ -230,7 +230,7 @@ def _kept_ledger(target: Target, tagger: Tagger, selection: Selection, level: st
 
 
 def _pending(ledger: Ledger, recordings: list[Path], tagger: Tagger) -> tuple[list[Path], Unfinished]:
-    """The recordings that are not done, how many are being said; and what is known of one that was in work, the first."""
+    """The recordings that are not done, and what is known of the one that was in work, now the first; both are said."""
     from earmark.durations import duration
     from earmark.tagger.unfinished import Unfinished
 
@@ -244,7 +244,13 @@ def _pending(ledger: Ledger, recordings: list[Path], tagger: Tagger) -> tuple[li
 
 
 def _hear(
-    tagger: Tagger, recordings: list[Path], level: str, threads: int | None, unfinished: Unfinished | None, visible: bool
+    tagger: Tagger,
+    recordings: list[Path],
+    level: str,
+    threads: int | None,
+    unfinished: Unfinished | None,
+    *,
+    visible: bool,
 ) -> Iterator[TaggedClip]:
     """The scores of recordings as they come, in parts where they are of windows, with a bar if one can be seen."""
     from earmark.cli.progress import watch

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import IO, BinaryIO, TextIO
 
 from earmark.lookup import lookup
 from earmark.predictions import seconds_text
@@ -49,7 +49,7 @@ RAVEN_COLUMNS = (
 # What stands beside an event's label and score, and in Raven's words.
 EVENT_COLUMNS = ("mean_score", "tagger")
 RAVEN_EVENT_COLUMNS = ("Mean Score", "Tagger")
-SPOOLED_CHARACTERS = 1 << 20  # of a recording's rows in memory, and what is copied at once
+SPOOLED_BYTES = 1 << 20  # of a recording's rows in memory, and what is copied at once
 
 
 class TextWriter(ABC):
@@ -59,16 +59,14 @@ class TextWriter(ABC):
 
     Args:
         file: to write to. tagger, selection: what made the tags, and which are written.
-        beside: the folder of the file without a name; None = the system's.
+        beside: the folder of the file without a name, as for `unnamed_file`.
     """
 
     def __init__(self, file: TextIO, tagger: Tagger, selection: Selection, beside: Path | None = None):
         self.file, self.tagger, self.selection = file, tagger, selection
         self.rows = Rows(tagger, selection)
         # Any text must come back as it was, whatever the encoding of the file.
-        self.put_by = tempfile.SpooledTemporaryFile(
-            SPOOLED_CHARACTERS, "w+", encoding="utf-8", errors="surrogatepass", newline="", dir=beside
-        )
+        self.put_by = unnamed_file(beside, mode="w+", encoding="utf-8", errors="surrogatepass", newline="")
 
     def write(self, tagged: TaggedClip) -> None:
         """Take a part of a clip. Of one that fails, what came before counts no more."""
@@ -77,7 +75,7 @@ class TextWriter(ABC):
         self.put(tagged)
         if not tagged.more:
             self.put_by.seek(0)
-            shutil.copyfileobj(self.put_by, self.file, SPOOLED_CHARACTERS)
+            shutil.copyfileobj(self.put_by, self.file, SPOOLED_BYTES)
             self._clear()
 
     @abstractmethod
@@ -270,6 +268,15 @@ def open_output(out: Path | None, format: str) -> Iterator[TextIO | BinaryIO]:
         open(temporary, "w", encoding="utf-8", errors=errors, newline="") as file,
     ):
         yield file
+
+
+def unnamed_file(beside: Path | None, **kind: str) -> IO:
+    """A file that is in memory as long as it is short, and goes when it is closed, or by a kill.
+
+    Args:
+        beside: the folder it lies in; None = the system's for such. kind: mode and encoding, as for `open`.
+    """
+    return tempfile.SpooledTemporaryFile(SPOOLED_BYTES, dir=beside, **kind)
 
 
 def table_columns(tagger: Tagger, selection: Selection) -> list[str]:

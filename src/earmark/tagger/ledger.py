@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 from earmark.errors import RunError
 from earmark.lookup import lookup
 from earmark.run import write_atomically
-from earmark.tagger.formats import FORMATS, SPOOLED_CHARACTERS, open_output, write_tags_each, written_name
+from earmark.tagger.formats import FORMATS, SPOOLED_BYTES, open_output, write_tags_each, written_name
 from earmark.tagger.rows import Selection
 from earmark.tagger.tag_files import TaggedClip
 from earmark.tagger.tagger import Tagger
@@ -250,7 +250,7 @@ class _LedgerRows:
 
     def write(self, text: str) -> None:
         """Take the next rows."""
-        if len(self._held) + len(text) > SPOOLED_CHARACTERS:
+        if len(self._held) + len(text) > SPOOLED_BYTES:
             self._ledger.add_rows(self._held)
             self._held = ""
         self._held += text

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO
 
 from earmark.errors import MissingExtraError
-from earmark.tagger.formats import table_columns, table_rows
+from earmark.tagger.formats import table_columns, table_rows, unnamed_file
 from earmark.tagger.rows import Rows, Selection
 from earmark.tagger.tag_files import TaggedClip
 from earmark.tagger.tagger import Tagger
 
-SPOOLED_BYTES = 1 << 20  # of a recording that comes, in memory
 ROWS_PER_GROUP = 1 << 16  # in memory until they are written
 CELLS_PER_GROUP = 1 << 22  # at most, where a table is wide
 CELLS_AT_ONCE = 1 << 18  # that become an Arrow batch
@@ -64,7 +62,7 @@ class ParquetWriter:
     def _put(self) -> None:
         """Put the rows by that have come."""
         if self._put_by is None:
-            file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES, dir=self._beside)
+            file = unnamed_file(self._beside, mode="w+b")
             self._put_by = file, self._pyarrow.ipc.new_stream(file, self._schema)
         self._put_by[1].write_batch(self._batch(self._part))
         self._part = []

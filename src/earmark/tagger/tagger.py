@@ -97,7 +97,7 @@ class Tagger:
     def score_parts(
         self, clip: Clip | Path | str, *, n_done: int = 0, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Callable[[], Predictions]]:
-        """The rows of `score`, WINDOWS_PER_PART at a time: each call gives some, and may be made in a thread of its own.
+        """The rows of `score`, WINDOWS_PER_PART at a time: each call gives some, in any thread and any order.
 
         Going on reads the sound, calling hears it. Views that need the whole recording, and folders, are one part.
 

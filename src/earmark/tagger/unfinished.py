@@ -25,8 +25,8 @@ SECONDS_AT_ONCE = 60.0  # of sound whose scores are written together; of a short
 class Unfinished:
     """Scores of the first windows of one recording, to go on from after a kill.
 
-    Its file is a line that says of what they are, then records of WINDOWS_PER_PART windows, appended a minute at a time,
-    each before a checksum: what follows one that is torn is passed over. It goes when the recording is done.
+    Its file is a line that says of what they are, then records of WINDOWS_PER_PART windows, each before a checksum,
+    appended a minute at a time. What is torn is passed over, and what follows it. It goes when the recording is done.
 
     Args:
         ledger: beside which it lies, which keeps other runs away, and has been asked what is pending.
@@ -65,7 +65,7 @@ class Unfinished:
 
     def keep(self, parts: Iterable[TaggedClip]) -> Iterator[TaggedClip]:
         """Pass parts on, and write what is not there yet of a recording that goes on."""
-        place, held, since = 0, [], 0.0
+        place, held = 0, []
         for part in parts:
             if part.more:
                 if place >= (self._n_parts if self.is_of(part.clip.path) else 0):
