@@ -1,6 +1,8 @@
 """Recordings that flow in parts: whatever the parts, the same bytes; of one that fails, none."""
 
+import sys
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -174,3 +176,20 @@ def test_running_pool_is_as_exact_for_a_day_as_for_an_hour():
     np.testing.assert_array_equal(running.result(), pool(scores, "mean"))
     np.testing.assert_allclose(running.result(), scores.mean(axis=0, dtype=np.float64), rtol=1e-7)
     assert sum(map(len, running._held)) <= 600
+
+
+def test_memory_does_not_grow_with_the_recording(make_tagger, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[tag_parts.__module__], "WAITING_BYTES", 0)
+    monkeypatch.setattr("earmark.tagger.formats.SPOOLED_BYTES", 1000)
+    tagger = make_tagger()
+    peaks = []
+    for n_blocks in (30, 30, 240):  # of 10 s; the first makes what is made once
+        draw = np.random.default_rng(0)
+        tagger.read = lambda *_, n=n_blocks, draw=draw: (draw.normal(size=80_000).astype(np.float32) for _ in range(n))
+        tracemalloc.start()
+        parts = tag_parts(tagger, ["day.wav"], threads=2, warn=False)
+        for _ in write_tags(parts, tagger, "jsonl", tmp_path / "day.jsonl", Selection(all_scores=True)):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.2 * peaks[1]
