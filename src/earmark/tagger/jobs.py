@@ -104,7 +104,7 @@ class _Work(Generic[Result]):
     def _step(self, line: _Line[Result]) -> Result:
         """Make a job, let another thread make the next, and do it."""
         job = next(line.jobs, None)
-        if job is None:
+        if job is None or self._stopped.is_set():
             return _NO_MORE
         with self._lock:
             line.busy = False

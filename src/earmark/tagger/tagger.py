@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import groupby, islice
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,7 @@ class Tagger:
 
         Args:
             n_done: windows to leave out, those of the first parts: a window's last bits depend on those that go through
-                the graph with it. stop: as for `score`, of a whole recording.
+                the graph with it. stop: as for `score`.
 
         Raises:
             AudioError: the sound cannot be read; perhaps only after some parts.
@@ -113,7 +113,7 @@ class Tagger:
         if not self.flows:
             yield partial(self.score, clip, stop=stop)
             return
-        windows = self._windows_from(clip, n_done)
+        windows = self._windows_from(clip, n_done, stop)
         while some := list(islice(windows, WINDOWS_PER_PART)):
             yield partial(self._score_windows, some, clip)
 
@@ -230,13 +230,14 @@ class Tagger:
                 break
         return predictions.concatenate(rows), np.concatenate(features)
 
-    def _windows_from(self, clip: Clip, n_done: int) -> Iterator[Window]:
+    def _windows_from(self, clip: Clip, n_done: int, stop: Callable[[], bool]) -> Iterator[Window]:
         """Sliding windows but for the first ones, which are decoded, lest a single sample become another."""
         framing = self.metadata.framing
         # With the one before: the last window of a recording may have to reach back into it.
         first = max(n_done - 1, 0) * framing.hop_samples
-        blocks = cut_out(self.read(clip.path, self.sample_rate, clip.start, clip.end), first, None)
-        windows = frame_stream(blocks, framing.window_samples, framing.hop_samples, framing.padding)
+        blocks = self.read(clip.path, self.sample_rate, clip.start, clip.end)
+        rest = cut_out(takewhile(lambda _: not stop(), blocks), first, None)
+        windows = frame_stream(rest, framing.window_samples, framing.hop_samples, framing.padding)
         for window in islice(windows, min(n_done, 1), None):
             yield Window(window.samples, first + window.start, first + window.stop)
 
