@@ -14,6 +14,7 @@ import numpy as np
 
 PADDINGS = ("zeros", "repeat")
 POOLS = ("mean", "max", "geometric")
+POOL_BLOCK = 512  # windows that are pooled at once
 SCORE_MARGIN = 1e-7  # scores are kept this far from 0 and 1 before a logarithm is taken
 
 
@@ -155,6 +156,48 @@ def pool(scores: np.ndarray, how: str) -> np.ndarray:
     >>> pool(np.array([[0.1, 0.0], [0.9, 0.0]]), "geometric").round(7).tolist()
     [0.3, 1e-07]
     """
-    if how == "geometric":
-        return np.exp(np.log(np.clip(scores, SCORE_MARGIN, 1.0)).mean(axis=0))
-    return scores.max(axis=0) if how == "max" else scores.mean(axis=0)
+    running = RunningPool(how)
+    running.add(scores)
+    return running.result()
+
+
+class RunningPool:
+    """`pool` of windows that come a few at a time: the same bits however they come, in memory for a block of them.
+
+    Args:
+        how: one of POOLS.
+    """
+
+    def __init__(self, how: str):
+        self._how = how
+        self._held: list[np.ndarray] = []  # windows that are no full block yet
+        self._n_held = 0
+        self._blocks: list[np.ndarray] = []  # each pooled to one row
+
+    def add(self, scores: np.ndarray) -> None:
+        """Take the next windows, (windows, classes)."""
+        self._held.append(scores)
+        self._n_held += len(scores)
+        if self._n_held > POOL_BLOCK:
+            held = np.concatenate(self._held)
+            n_blocks = (len(held) - 1) // POOL_BLOCK  # the last one stays, full or not
+            self._blocks += [self._row(held[n * POOL_BLOCK : (n + 1) * POOL_BLOCK]) for n in range(n_blocks)]
+            self._held = [held[n_blocks * POOL_BLOCK :].copy()]
+            self._n_held = len(self._held[0])
+
+    def result(self) -> np.ndarray:
+        """Scores (classes,) of all windows that came, at least one."""
+        rows = [*self._blocks, self._row(np.concatenate(self._held))]
+        pooled = rows[0]
+        if self._how == "max":
+            pooled = np.max(rows, axis=0)
+        elif len(rows) > 1:  # float32 would lose the scores of an hour in the sum of a day
+            weights = [POOL_BLOCK] * len(self._blocks) + [self._n_held]
+            pooled = np.average(np.asarray(rows, dtype=np.float64), axis=0, weights=weights)
+        return np.exp(pooled) if self._how == "geometric" else pooled
+
+    def _row(self, scores: np.ndarray) -> np.ndarray:
+        """Some windows to one row, of which the geometric mean is a mean of logarithms."""
+        if self._how == "geometric":
+            return np.log(np.clip(scores, SCORE_MARGIN, 1.0)).mean(axis=0)
+        return scores.max(axis=0) if self._how == "max" else scores.mean(axis=0)

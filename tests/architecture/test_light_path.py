@@ -63,7 +63,7 @@ assert not loaded & {"numpy", "soundfile", "onnxruntime", "rich", "typer"}, load
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("tag",), ("listen",), ("submit",), ("embed",), ("similar",), ("serve",), ("train",)])
+@pytest.mark.parametrize("arguments", [(), ("tag",), ("listen",), ("submit",), ("embed",), ("serve",), ("train",)])
 @pytest.mark.parametrize("blocked", [HEAVY, ()], ids=["core", "all"])
 def test_help_loads_nothing_heavy(earmark, arguments, blocked):
     done = earmark(*arguments, "--help", blocked=blocked)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from earmark import audio
-from earmark.audio.parts import Part, PartFile, joined, open_part
+from earmark.audio.parts import Part, PartFile, find_all, joined, open_part
 from earmark.audio.sound import PartsSound
 from earmark.errors import AudioError
 
@@ -57,3 +58,12 @@ def test_a_decoder_that_finds_less_than_there_is_is_not_believed(encoded, saved)
     with pytest.raises(AudioError, match=r"holds more sound than could be read \(at least 2\.00 s, of which 1\.00 s\)"):
         PartsSound(path, [Part(((0, len(content)),), least=32_000)])
     assert audio.probe(path).seconds == 1.0
+
+
+@given(data=st.binary(max_size=60).map(lambda data: bytes(byte % 3 for byte in data)), stretch=st.integers(1, 70))
+def test_a_file_is_searched_stretch_by_stretch_as_at_once(data, stretch):
+    pattern, stop = re.compile(b"\0\1\2"), max(0, len(data) - 3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("earmark.audio.parts.STRETCH_BYTES", stretch)
+        found = list(find_all(data, pattern, 1, stop, 3))
+    assert found == [match.start() for match in pattern.finditer(data, 1, stop)]

@@ -139,7 +139,7 @@ def test_the_windows_of_a_long_recording_are_written_in_order(make_tagger, make_
     tagger = make_tagger(window_seconds=0.25, hop_seconds=0.125)
     clips = list(tag_files(tagger, [make_tone("long.wav", (500, 1.0), (3000, 1.0))], level="window"))
     at_once = text("jsonl", tagger, clips, Selection(all_scores=True))
-    monkeypatch.setattr("earmark.tagger.formats.ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("earmark.tagger.rows.ROWS_AT_ONCE", 4)
     assert text("jsonl", tagger, clips, Selection(all_scores=True)) == at_once
     assert len(at_once.splitlines()) == 15
 

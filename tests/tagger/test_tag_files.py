@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from earmark.tagger import Clip, score_files, tag_files
-from earmark.tagger.tag_files import AHEAD_PER_THREAD, default_threads
+from earmark.tagger.jobs import LINES_PER_THREAD
+from earmark.tagger.tag_files import default_threads
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_paths_are_read_no_further_ahead_than_needed(make_tagger, make_tone):
     for _ in range(10):
         next(tagged)
     tagged.close()
-    assert len(read) <= 10 + 2 * AHEAD_PER_THREAD + 1
+    assert len(read) <= 10 + 2 * LINES_PER_THREAD + 1
 
 
 def test_leaving_early_ends_a_long_recording_at_its_next_windows(make_tagger, make_tone):

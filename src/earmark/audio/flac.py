@@ -7,9 +7,10 @@ import mmap
 import re
 from collections.abc import Iterator
 
-from earmark.audio.parts import Part
+from earmark.audio.parts import Part, find_all
 
 _START = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # the mark, and the head of the block that comes first
+_START_BYTES = 8
 _FRAME = re.compile(rb"\xff[\xf8\xf9][\x10-\xff]", re.DOTALL)  # the mark of a frame; 0 is no block size
 _WINDOW = 1 << 16  # bytes in which a frame surely begins
 _N_LOOKS = 8
@@ -28,7 +29,7 @@ def flac_parts(data: mmap.mmap, first: int) -> tuple[Part, ...]:
     stop = len(data) - 128 * (data[-128:-125] == b"TAG")  # an ID3v1 tag would be taken for a damaged frame
     edges = [0, stop]
     if not _counts_on(data, first, stop):
-        edges[1:1] = [match.start() for match in _START.finditer(data, first + 4, stop)]
+        edges[1:1] = find_all(data, _START, first + 4, stop, _START_BYTES)
     return tuple(Part((edge,)) for edge in itertools.pairwise(edges))
 
 

@@ -12,7 +12,7 @@ import re
 import struct
 from dataclasses import dataclass, field, replace
 
-from earmark.audio.parts import Part, joined
+from earmark.audio.parts import STRETCH_BYTES, Part, find_all, joined, let_go
 
 # kbit/s by the header's four bits, for MPEG-1 layers I, II and III, and for MPEG-2 and 2.5 layer I and the others
 _BIT_RATES = {
@@ -39,6 +39,7 @@ _MARK = re.compile(
     + b"]"
 )
 _XING = (b"Xing", b"Info")
+_TAG_NAME = re.compile(b"Xing|Info|VBRI")
 _word = struct.Struct(">I").unpack_from
 
 
@@ -111,7 +112,11 @@ def _walk(data: mmap.mmap, position: int, kind: tuple[int, bool], tags: set[int]
     same = _same_bits(bits)
     lengths = _lengths(bits & _KIND, _free_length(data, position))
     n_bytes, n_frames, length, first = len(data), 0, 0, position
+    held_to = position + STRETCH_BYTES
     while position <= n_bytes - 4:
+        if position > held_to:
+            let_go(data)
+            held_to = position + STRETCH_BYTES
         (header,) = _word(data, position)
         if header & same != bits or (header & _MONO == _MONO) is not mono:
             break
@@ -227,11 +232,8 @@ def _side_bytes(header: int) -> int:
 def _possible_tags(data: mmap.mmap) -> set[int]:
     """Where the frames would begin that hold what looks like a Xing or VBRI header."""
     found = set()
-    for name in (*_XING, b"VBRI"):
-        at = data.find(name)
-        while at >= 0:
-            found.update(at - distance for distance in (13, 15, 21, 23, 36, 38))
-            at = data.find(name, at + 4)
+    for at in find_all(data, _TAG_NAME, 0, len(data), 4):
+        found.update(at - distance for distance in (13, 15, 21, 23, 36, 38))
     return found
 
 

@@ -9,7 +9,7 @@ import mmap
 import struct
 from pathlib import Path
 
-from earmark.audio.parts import Part, joined
+from earmark.audio.parts import STRETCH_BYTES, Part, joined, let_go
 from earmark.errors import AudioError
 
 _SOUNDS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # how the first packet of a stream begins
@@ -31,7 +31,11 @@ def ogg_parts(path: Path, data: mmap.mmap) -> tuple[Part, ...]:
     links: list[dict[int, list[tuple[int, int]]]] = []  # of each link: serial number of a sound → its pages
     cut: list[bool] = []  # of each link: whether it ends within a page
     position, at_beginning = data.find(b"OggS"), False
+    held_to = STRETCH_BYTES
     while 0 <= position <= len(data) - 27:
+        if position > held_to:
+            let_go(data)
+            held_to = position + STRETCH_BYTES
         serial, n_segments = struct.unpack_from("<I8xB", data, position + 14)
         body = position + 27 + n_segments
         stop = body + sum(data[position + 27 : body])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import bisect
 import io
 import itertools
-from collections.abc import Sequence
+import mmap
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 BUFFER_BYTES = 1 << 16
+STRETCH_BYTES = 1 << 25  # of a file that is searched through, in memory at once
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,28 @@ class PartFile(io.RawIOBase):
 def open_part(path: Path, part: Part) -> io.BufferedReader:
     """A part as a buffered binary file."""
     return io.BufferedReader(PartFile(path, part), BUFFER_BYTES)
+
+
+def let_go(data: mmap.mmap) -> None:
+    """Give back the memory of a file's bytes that were looked at: a day of sound would stay in it whole."""
+    if isinstance(data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        data.madvise(mmap.MADV_DONTNEED)
+
+
+def find_all(data: mmap.mmap, pattern: re.Pattern[bytes], first: int, stop: int, n_longest: int) -> Iterator[int]:
+    """Where a pattern is found between two bytes of a file, of which little is held in memory.
+
+    Args:
+        n_longest: bytes that a match may have.
+
+    >>> list(find_all(b"..ab..ab", re.compile(b"ab"), 0, 8, 2))
+    [2, 6]
+    """
+    for begin in range(first, stop, STRETCH_BYTES):
+        end = min(begin + STRETCH_BYTES + n_longest - 1, stop)
+        found = [match.start() for match in pattern.finditer(data, begin, end)]
+        yield from (at for at in found if at < begin + STRETCH_BYTES)
+        let_go(data)
 
 
 def joined(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

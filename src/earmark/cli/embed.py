@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earmark.cli.options import AudioDir, TaggerName, Threads
+from earmark.cli.progress import count
 from earmark.cli.tag import follow, names_of, nobody_may_read, tell
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def _embed(
             yield one
 
     with closing(embed_files(tagger, clips, level="window" if timeline else "clip", threads=threads)) as embedded:
-        failures, warnings = follow(kept(embedded), len(clips), doing, visible=True)
+        failures, warnings = follow(count(kept(embedded), len(clips), doing))
     return collect(heard), failures, warnings
 
 

@@ -10,6 +10,7 @@ import typer
 
 from earmark.cli.console import output, show_log
 from earmark.cli.options import TaggerName, Threads
+from earmark.cli.progress import count
 from earmark.cli.tag import follow, tell
 
 
@@ -50,7 +51,7 @@ def submit(
     wanted = read_sample(sample)
     written = write_submission(load_tagger(tagger), test_dir, wanted, out, top=top, budget=limit, threads=threads)
     with closing(written):
-        failures, warnings = follow(written, len(wanted.ids), "tagging", visible=True)
+        failures, warnings = follow(count(written, len(wanted.ids), "tagging"))
     tell(failures, warnings, len(wanted.ids), out.parent / "failures.csv")
     output.print(f"{out}: {len(wanted.ids)} rows, {len(wanted.header)} columns")
     if failures:

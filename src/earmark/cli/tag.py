@@ -18,10 +18,11 @@ from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, TaggerName, 
 if TYPE_CHECKING:
     from earmark.tagger.embed import EmbeddedClip
     from earmark.tagger.events import EventRule
-    from earmark.tagger.formats import Selection
     from earmark.tagger.ledger import Ledger
+    from earmark.tagger.rows import Selection
     from earmark.tagger.tag_files import TaggedClip
     from earmark.tagger.tagger import Tagger
+    from earmark.tagger.unfinished import Unfinished
 
     Heard = TaggedClip | EmbeddedClip
     Warnings = list[tuple[Path, str]]  # recording, what is said of it
@@ -81,9 +82,9 @@ def tag(
 
       earmark tag birds.tagger.onnx field/ --timeline --format raven --out tables/
     """
-    from earmark.tagger import load_tagger, tag_files
-    from earmark.tagger.formats import Selection
+    from earmark.tagger import load_tagger
     from earmark.tagger.recordings import find_recordings
+    from earmark.tagger.rows import Selection
 
     format = "jsonl" if as_json else format
     rule = _event_rule(events, timeline, keep_share, min_seconds, join_seconds)
@@ -94,11 +95,14 @@ def tag(
     target = _target(out, format, names, len(recordings), skip_done)
     level = "window" if timeline or events else "clip"
     with _kept_ledger(target, opened, selection, level) if skip_done else nullcontext() as ledger:
-        pending = _pending(ledger, recordings) if ledger else recordings
-        tagged = tag_files(opened, pending, level=level, threads=threads)
+        pending, unfinished = _pending(ledger, recordings, opened) if ledger else (recordings, None)
         # Closed even after Ctrl-C: first the half-written file goes, then the threads.
-        with closing(tagged), closing(_write(tagged, opened, target, selection, ledger)) as written:
-            failures, warnings = follow(written, len(pending), "tagging", visible=out is not None)
+        with (
+            _said_how_to_go_on(out, skip_done),
+            closing(_hear(opened, pending, level, threads, unfinished, visible=out is not None)) as heard,
+            closing(_write(heard, opened, target, selection, ledger)) as written,
+        ):
+            failures, warnings = follow(tagged for tagged in written if not tagged.more)
     tell(failures, warnings, len(pending), target.beside / "failures.csv")
     if failures:
         raise typer.Exit(1)
@@ -210,12 +214,51 @@ def _kept_ledger(target: Target, tagger: Tagger, selection: Selection, level: st
     return closing(Ledger(path, origin))
 
 
-def _pending(ledger: Ledger, recordings: list[Path]) -> list[Path]:
-    """The recordings that are not done; how many are, is said."""
+def _pending(ledger: Ledger, recordings: list[Path], tagger: Tagger) -> tuple[list[Path], Unfinished]:
+    """The recordings that are not done, and what is known of the one that was in work, now the first; both are said."""
+    from earmark.durations import duration
+    from earmark.tagger.unfinished import Unfinished
+
     pending = ledger.pending(recordings)
+    unfinished = Unfinished(ledger, tagger)
     if n_done := len(recordings) - len(pending):
         print(f"{n_done} of {len(recordings)} recordings are done already ({ledger.path}).", file=sys.stderr)
-    return pending
+    for recording in filter(unfinished.is_of, pending):
+        print(f"{recording}: goes on at {duration(unfinished.seconds)}.", file=sys.stderr)
+    return sorted(pending, key=unfinished.is_of, reverse=True), unfinished
+
+
+def _hear(
+    tagger: Tagger,
+    recordings: list[Path],
+    level: str,
+    threads: int | None,
+    unfinished: Unfinished | None,
+    *,
+    visible: bool,
+) -> Iterator[TaggedClip]:
+    """The scores of recordings as they come, in parts where they are of windows, with a bar if one can be seen."""
+    from earmark.cli.progress import watch
+    from earmark.tagger.tag_files import pool_parts, tag_parts
+
+    known = {} if unfinished is None else {"known": unfinished.known}
+    with closing(tag_parts(tagger, recordings, threads=threads, **known)) as parts:
+        kept = parts if unfinished is None else unfinished.keep(parts)
+        shown = watch(kept, recordings, "tagging") if visible else kept
+        yield from pool_parts(tagger, shown) if level == "clip" else shown
+
+
+@contextmanager
+def _said_how_to_go_on(out: Path | None, skip_done: bool) -> Iterator[None]:
+    """Of a run that is interrupted, what to do to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if skip_done:
+            print("Interrupted. The same command goes on where it was.", file=sys.stderr)
+        elif out is not None:
+            print("Interrupted. With --skip-done the same command could go on where it was.", file=sys.stderr)
+        raise
 
 
 def _write(
@@ -246,14 +289,9 @@ def nobody_may_read() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def follow(written: Iterator[Heard], total: int, doing: str, *, visible: bool) -> tuple[list[Heard], Warnings]:
-    """Let all clips be heard, with a progress bar if one can be seen; the failures, the warnings."""
+def follow(written: Iterator[Heard]) -> tuple[list[Heard], Warnings]:
+    """Let all clips be heard; the failures, the warnings."""
     failures, warnings = [], []
-    if visible and sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track
-
-        written = track(written, doing, total=total, console=Console(stderr=True))
     with nobody_may_read():
         for clip in written:
             warnings += [(clip.clip.path, warning) for warning in clip.warnings]

@@ -96,7 +96,7 @@ def _answer(tagger: Tagger, windows: Predictions, asked: TagQuery, warnings: tup
         outcome="tags" if summary.tags else "no_tag",
         **{name: getattr(summary, name) for name in ("start", "end", "tags", "scores")},
         windows=[] if asked.timeline else None,
-        warnings=[*warnings, *length_warnings(tagger, whole)],
+        warnings=[*warnings, *length_warnings(tagger, whole.ends.max() - whole.starts.min())],
     ).model_dump_json(exclude_none=True)
     before, mark, after = answer.rpartition(NO_WINDOWS) if asked.timeline else (answer, "", "")
     return map(str.encode, chain([before], _timeline(tagger, windows, asked) if mark else (), [after]))

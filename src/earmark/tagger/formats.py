@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TextIO
+from typing import IO, BinaryIO, TextIO
 
-import numpy as np
-
-from earmark.errors import ConfigError
 from earmark.lookup import lookup
 from earmark.predictions import seconds_text
 from earmark.run import to_json, write_atomically, write_json
 from earmark.tagger.events import Event, EventRule
+from earmark.tagger.rows import Row, Rows, Selection
 from earmark.tagger.tag_files import TaggedClip
-from earmark.tagger.tagger import Tag, Tagger
+from earmark.tagger.tagger import Tagger
 
 FORMATS = {
     "csv": "earmark.tagger.formats:CsvWriter",
@@ -48,49 +49,46 @@ RAVEN_COLUMNS = (
 # What stands beside an event's label and score, and in Raven's words.
 EVENT_COLUMNS = ("mean_score", "tagger")
 RAVEN_EVENT_COLUMNS = ("Mean Score", "Tagger")
-ROWS_AT_ONCE = 1024  # whose tags are in memory together: the rows of a day are many
+SPOOLED_BYTES = 1 << 20  # of a recording's rows in memory, and what is copied at once
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which tags are written: see `Tagger.tags` for top and threshold. all_scores: of every label, too.
+class TextWriter(ABC):
+    """What writers of text have in common: the rows of a recording are in its file once it has come to its end.
 
-    events: how windows become events, which are written in their place; None = they do not.
+    Until then they are put by, in memory or, of a long one, in a file without a name.
+
+    Args:
+        file: to write to. tagger, selection: what made the tags, and which are written.
+        beside: the folder of the file without a name, as for `unnamed_file`.
     """
 
-    top: int | None = None
-    threshold: float | None = None
-    all_scores: bool = False
-    events: EventRule | None = None
-
-    def __post_init__(self):
-        if self.events is not None and (self.top is not None or self.all_scores):
-            raise ConfigError(
-                "--events: the best labels and all scores are of windows, an event has one label. "
-                "Leave out --top and --all-scores, or take --timeline."
-            )
-
-
-class Row(NamedTuple):
-    """What is written of a clip, a window or an event.
-
-    start, end: seconds. tags: what is asserted of it. scores: (classes,) of every label; None of an event.
-    """
-
-    start: float
-    end: float
-    tags: Sequence[Tag | Event]
-    scores: np.ndarray | None
-
-
-class TextWriter:
-    """What writers of text have in common; `write` appends the rows of one clip, `close` whatever was held back."""
-
-    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
+    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection, beside: Path | None = None):
         self.file, self.tagger, self.selection = file, tagger, selection
+        self.rows = Rows(tagger, selection)
+        # Any text must come back as it was, whatever the encoding of the file.
+        self.put_by = unnamed_file(beside, mode="w+", encoding="utf-8", errors="surrogatepass", newline="")
+
+    def write(self, tagged: TaggedClip) -> None:
+        """Take a part of a clip. Of one that fails, what came before counts no more."""
+        if tagged.predictions is None:
+            self._clear()
+        self.put(tagged)
+        if not tagged.more:
+            self.put_by.seek(0)
+            shutil.copyfileobj(self.put_by, self.file, SPOOLED_BYTES)
+            self._clear()
+
+    @abstractmethod
+    def put(self, tagged: TaggedClip) -> None:
+        """Put the rows of a part by."""
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """No more comes; the rows of a recording that has not ended are gone."""
+        self.put_by.close()
+
+    def _clear(self) -> None:
+        self.put_by.seek(0)
+        self.put_by.truncate()
 
 
 class JsonlWriter(TextWriter):
@@ -101,16 +99,15 @@ class JsonlWriter(TextWriter):
     "mean_score", too, and "tagger" beside it; a clip without events one that is unknown.
     """
 
-    def write(self, tagged: TaggedClip) -> None:
-        """Append the rows of one clip."""
+    def put(self, tagged: TaggedClip) -> None:
+        """Put the rows of a part by."""
         path = str(tagged.clip.path)
         extra = {"tagger": self.tagger.identity} if self.selection.events else {}
         extra |= {"warnings": tagged.warnings} if tagged.warnings else {}
         if tagged.predictions is None:
             region = {"start": tagged.clip.start, "end": tagged.clip.end}
             self._line({"path": path, **region, "tags": [], "error": tagged.error, **extra})
-            return
-        for row in _rows(self.tagger, self.selection, tagged):
+        for row in self.rows.of(tagged):
             self._row(path, row, extra)
 
     def _row(self, path: str, row: Row, extra: dict) -> None:
@@ -122,7 +119,7 @@ class JsonlWriter(TextWriter):
         self._line(line | {"error": None} | extra)
 
     def _line(self, document: dict) -> None:
-        self.file.write(to_json(document) + "\n")
+        self.put_by.write(to_json(document) + "\n")
 
 
 class CsvWriter(TextWriter):
@@ -132,27 +129,27 @@ class CsvWriter(TextWriter):
     all_scores a row per clip (or window) and a column per label instead. Clips that failed have no row.
     """
 
-    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
-        super().__init__(file, tagger, selection)
-        self.writer = csv.writer(file, lineterminator="\n")
-        self.writer.writerow(table_columns(tagger, selection))
+    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection, beside: Path | None = None):
+        super().__init__(file, tagger, selection, beside)
+        csv.writer(file, lineterminator="\n").writerow(table_columns(tagger, selection))
+        self._writer = csv.writer(self.put_by, lineterminator="\n")
 
-    def write(self, tagged: TaggedClip) -> None:
-        """Append the rows of one clip."""
-        for path, start, end, *cells in table_rows(self.tagger, self.selection, tagged):
+    def put(self, tagged: TaggedClip) -> None:
+        """Put the rows of a part by."""
+        for path, start, end, *cells in table_rows(self.rows, tagged):
             short = [short_score(cell) if isinstance(cell, float) else cell for cell in cells]
-            self.writer.writerow([path, seconds_text(start), seconds_text(end), *short])
+            self._writer.writerow([path, seconds_text(start), seconds_text(end), *short])
 
 
 class AudacityWriter(TextWriter):
     """A label track of one recording: start, end, label, separated by tabs; no header."""
 
-    def write(self, tagged: TaggedClip) -> None:
-        """Append the tags of one clip."""
-        for row in _rows(self.tagger, self.selection, tagged):
+    def put(self, tagged: TaggedClip) -> None:
+        """Put the rows of a part by."""
+        for row in self.rows.of(tagged):
             for tag in row.tags:
                 cells = seconds_text(tag.start), seconds_text(tag.end), _cell(tag.label)
-                self.file.write("\t".join(cells) + "\n")
+                self.put_by.write("\t".join(cells) + "\n")
 
 
 class RavenWriter(TextWriter):
@@ -161,20 +158,22 @@ class RavenWriter(TextWriter):
     Of events also RAVEN_EVENT_COLUMNS.
     """
 
-    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection):
-        super().__init__(file, tagger, selection)
-        self.n_written = 0
+    def __init__(self, file: TextIO, tagger: Tagger, selection: Selection, beside: Path | None = None):
+        super().__init__(file, tagger, selection, beside)
+        self._n_written = self._n_put = 0  # rows of whole recordings; those that are put by, too
         columns = RAVEN_COLUMNS + (RAVEN_EVENT_COLUMNS if selection.events else ())
         self.file.write("\t".join(columns) + "\n")
 
-    def write(self, tagged: TaggedClip) -> None:
-        """Append the tags of one clip."""
+    def put(self, tagged: TaggedClip) -> None:
+        """Put the rows of a part by."""
         highest = seconds_text(self.tagger.sample_rate / 2)
-        for row in _rows(self.tagger, self.selection, tagged):
+        if tagged.predictions is None:
+            self._n_put = self._n_written
+        for row in self.rows.of(tagged):
             for tag in row.tags:
-                self.n_written += 1
+                self._n_put += 1
                 where = [
-                    str(self.n_written),
+                    str(self._n_put),
                     "Spectrogram 1",
                     "1",
                     seconds_text(tag.start),
@@ -183,21 +182,25 @@ class RavenWriter(TextWriter):
                 cells = [*where, "0", highest, _cell(tag.label), str(short_score(tag.score))]
                 if isinstance(tag, Event):
                     cells += [str(short_score(tag.mean_score)), _cell(self.tagger.identity)]
-                self.file.write("\t".join(cells) + "\n")
+                self.put_by.write("\t".join(cells) + "\n")
+        if not tagged.more:
+            self._n_written = self._n_put
 
 
 def write_tags(
     tagged_clips: Iterable[TaggedClip], tagger: Tagger, format: str, out: Path | None, selection: Selection
 ) -> Iterator[TaggedClip]:
-    """Write clips into one file (or stdout, if `out` is None) as they come, and pass them on.
+    """Write clips, whole or in parts, into one file (or stdout, if `out` is None) as they come, and pass them on.
 
     The file takes its place when the last clip has been passed on.
     """
     writer_of = lookup(FORMATS, format, "format")
-    with open_output(out, format) as file, closing(writer_of(file, tagger, selection)) as writer:
+    beside = out.parent if out else None
+    with open_output(out, format) as file, closing(writer_of(file, tagger, selection, beside)) as writer:
         for tagged in tagged_clips:
             writer.write(tagged)
-            file.flush()
+            if not tagged.more:
+                file.flush()
             yield tagged
 
 
@@ -209,15 +212,29 @@ def write_tags_each(
     selection: Selection,
     root: Path,
 ) -> Iterator[TaggedClip]:
-    """Write one file per recording as they come, and pass them on.
+    """Write one file per recording as they come, whole or in parts, and pass them on.
 
     Files are named as the recordings, with an ending of SUFFIXES, and lie in `folder` as those in `root`.
     """
-    for tagged in tagged_clips:
+    parts = iter(tagged_clips)
+    for tagged in parts:
         if tagged.predictions is not None:
-            name = written_name(tagged.clip.path, format, root)
-            list(write_tags([tagged], tagger, format, folder / name, selection))
+            out = folder / written_name(tagged.clip.path, format, root)
+            with closing(write_tags(_to_the_last(tagged, parts), tagger, format, out, selection)) as written:
+                for tagged in written:
+                    if tagged.predictions is None:
+                        break  # which leaves no file
+                    if tagged.more:
+                        yield tagged
         yield tagged
+
+
+def _to_the_last(part: TaggedClip, parts: Iterator[TaggedClip]) -> Iterator[TaggedClip]:
+    """A first part of a clip, and the others."""
+    yield part
+    while part.more:
+        part = next(parts)
+        yield part
 
 
 def written_name(recording: Path, format: str, root: Path) -> str:
@@ -258,24 +275,31 @@ def row_document(path: str, row: Row) -> dict:
     return {"path": path, "start": microseconds(row.start), "end": microseconds(row.end), "tags": tags}
 
 
+def unnamed_file(beside: Path | None, **kind: str) -> IO:
+    """A file that is in memory as long as it is short, and goes when it is closed, or by a kill.
+
+    Args:
+        beside: the folder it lies in; None = the system's for such. kind: mode and encoding, as for `open`.
+    """
+    return tempfile.SpooledTemporaryFile(SPOOLED_BYTES, dir=beside, **kind)
+
+
 def table_columns(tagger: Tagger, selection: Selection) -> list[str]:
     """The columns of a table of tags."""
     columns = tagger.labels if selection.all_scores else ("label", "score")
     return ["path", "start", "end", *columns, *(EVENT_COLUMNS if selection.events else ())]
 
 
-def table_rows(
-    tagger: Tagger, selection: Selection, tagged: TaggedClip
-) -> Iterator[tuple[str | float | None, ...]]:
-    """The rows of a clip in a table of tags, times in seconds; no score (None) where a clip is unknown."""
+def table_rows(rows: Rows, tagged: TaggedClip) -> Iterator[tuple[str | float | None, ...]]:
+    """The rows of a part in a table of tags, times in seconds; no score (None) where a clip is unknown."""
     path = str(tagged.clip.path)
-    for row in _rows(tagger, selection, tagged):
+    for row in rows.of(tagged):
         place = path, row.start, row.end
-        if selection.all_scores:
+        if rows.selection.all_scores:
             yield (*place, *row.scores.tolist())
             continue
         for tag in row.tags:
-            beside = (tag.mean_score, tagger.identity) if isinstance(tag, Event) else ()
+            beside = (tag.mean_score, rows.tagger.identity) if isinstance(tag, Event) else ()
             yield (*place, tag.label, tag.score, *beside)
         if not row.tags and tagged.predictions.level == "clip":
             yield (*place, UNKNOWN, None)
@@ -284,23 +308,6 @@ def table_rows(
 def write_origin(path: Path, tagger: Tagger, rule: EventRule) -> None:
     """Write beside label tracks, which have no room for it, which tagger and rule they are of."""
     write_json(path, {"tagger": tagger.identity, "events": asdict(rule)})
-
-
-def _rows(tagger: Tagger, selection: Selection, tagged: TaggedClip) -> Iterator[Row]:
-    """What is to be written of a clip; nothing of one that failed, all of it where there are no events in it."""
-    scores = tagged.predictions
-    if scores is None:
-        return
-    if selection.events is not None:
-        events = tagger.events(scores, selection.events, threshold=selection.threshold)
-        yield from (Row(event.start, event.end, (event,), None) for event in events)
-        if not events:
-            yield Row(float(scores.starts.min()), float(scores.ends.max()), (), None)
-        return
-    for first in range(0, len(scores), ROWS_AT_ONCE):
-        some = scores.rows(slice(first, first + ROWS_AT_ONCE))
-        tags = tagger.tags(some, top=selection.top, threshold=selection.threshold)
-        yield from map(Row, some.starts.tolist(), some.ends.tolist(), tags, some.scores)
 
 
 def _cell(text: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from earmark.errors import RunError
 from earmark.lookup import lookup
 from earmark.run import write_atomically
-from earmark.tagger.formats import FORMATS, Selection, open_output, write_tags_each, written_name
+from earmark.tagger.formats import FORMATS, SPOOLED_BYTES, open_output, write_tags_each, written_name
+from earmark.tagger.rows import Selection
 from earmark.tagger.tag_files import TaggedClip
 from earmark.tagger.tagger import Tagger
 
@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # Windows, where nothing keeps two runs apart
 LEDGER_VERSION = 1
 LEDGER_SUFFIX = ".done.jsonl"  # behind the name of the output
 LEDGER_NAME = "done.jsonl"  # in a folder of outputs
+ROWS_START = b'{"rows"'  # of a line that is not the last of its recording
 
 
 class Stamp(NamedTuple):
@@ -38,7 +39,7 @@ class Entry(NamedTuple):
     """One recording in a ledger.
 
     stamp: as it was before it was heard. failed: it could not be read. file: what was written of it, if a file of its
-    own. at: where its line begins, bytes.
+    own. at: where its lines begin, bytes.
     """
 
     stamp: Stamp
@@ -52,7 +53,8 @@ class Ledger:
 
     The first line says what made them. A line without its end was cut off, and is passed over; of several of one
     recording the last counts. Where all recordings go into one file, a line also holds what is written of its
-    recording, and that file is made of these: by the next run, if this one does not come to it. One run at a time.
+    recording, that of a long one the last of what lines of rows before it hold; that file is made of these: by the next
+    run, if this one does not come to it. One run at a time.
 
     Args:
         path: of the ledger, which need not be there.
@@ -67,6 +69,7 @@ class Ledger:
         self.entries: dict[str, Entry] = {}  # by absolute path, in the order of their lines
         self.n_lines = 0
         self._written: int | None = None  # length of the output, if nothing was added since
+        self._rows_at: int | None = None  # where lines of rows begin whose recording has not come
         self._stamps: dict[str, Stamp] = {}
         self._origin = json.loads(json.dumps({"ledger": LEDGER_VERSION} | dict(origin)))
         self._file = self._open()
@@ -94,11 +97,16 @@ class Ledger:
                 left.append(recording)
         return left
 
+    def stamp(self, recording: Path) -> Stamp | None:
+        """What a recording of `pending` was before it was heard; None if it is not there."""
+        return self._stamps.get(os.path.abspath(recording))
+
     def add(self, tagged: TaggedClip, *, rows: str | None = None, file: str | None = None) -> bool:
         """Note that a recording of `pending` is done, or failed; nothing of one that is not there: False.
 
         Args:
-            rows: what is written of it, where all go into one file. file: the file that is written of it, otherwise.
+            rows: what is written of it, where all go into one file, after what was given to `add_rows` since the last.
+            file: the file that is written of it, otherwise.
         """
         name = os.path.abspath(tagged.clip.path)
         stamp, known = self._stamps.get(name), self.entries.get(name)
@@ -110,12 +118,16 @@ class Ledger:
             self._note(line | {key: value for key, value in (("rows", rows), ("file", file)) if value is not None})
         return True
 
+    def add_rows(self, rows: str) -> None:
+        """Note rows of a recording that is whole, and about to be added."""
+        self._note({"rows": rows})
+
     def rows(self) -> Iterator[str]:
-        """What is written of each recording, in the order in which they were done."""
+        """What is written of each recording, in the order in which they were done, in pieces."""
         with open(self.path, "rb") as file:
             for entry in self.entries.values():
-                file.seek(entry.at)
-                yield json.loads(file.readline())["rows"]
+                for line in _lines(file, entry.at):
+                    yield json.loads(line)["rows"]
 
     def agrees_with(self, out: Path) -> bool:
         """Whether an output is as it was made of all recordings that are done."""
@@ -145,7 +157,7 @@ class Ledger:
         return file
 
     def _read(self) -> None:
-        """Take in what stands there; what was cut off goes."""
+        """Take in what stands there; what was cut off goes, with the rows of a recording that did not come."""
         self._file.seek(0)
         at = 0
         for number, line in enumerate(self._file, start=1):
@@ -160,6 +172,8 @@ class Ledger:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise RunError(f"{self.path}: line {number} is not of a ledger ({error}). {_MEND}") from error
             at += len(line)
+        at = at if self._rows_at is None else self._rows_at
+        self._rows_at = None
         self._file.truncate(at)
         self._file.seek(0, os.SEEK_END)
         if not at:
@@ -176,13 +190,18 @@ class Ledger:
             raise RunError(f"{self.path}: what is done was made otherwise ({'; '.join(changed)}). {_MEND}")
 
     def _take_in(self, line: Mapping[str, Any], at: int) -> None:
+        if line.keys() == {"rows"}:
+            self._rows_at = at if self._rows_at is None else self._rows_at
+            return
         self.n_lines += 1
         self._written = line.get("written")
         if self._written is None:
             name = line["path"]
             self.entries.pop(name, None)  # the last counts, in its place
             stamp = Stamp(line["size"], line["mtime_ns"])
+            at = at if self._rows_at is None else self._rows_at
             self.entries[name] = Entry(stamp, line["error"] is not None, line.get("file"), at)
+        self._rows_at = None
 
     def _note(self, line: Mapping[str, Any]) -> None:
         at = self._file.tell()
@@ -199,8 +218,7 @@ class Ledger:
             self._file.seek(0)
             file.write(self._file.readline())
             for entry in self.entries.values():
-                self._file.seek(entry.at)
-                file.write(self._file.readline())
+                file.writelines(_lines(self._file, entry.at))
             if self._written is not None:
                 file.write(json.dumps({"written": self._written}).encode("ascii") + b"\n")
 
@@ -209,18 +227,38 @@ def write_tags_on(
     tagged_clips: Iterable[TaggedClip], tagger: Tagger, format: str, out: Path, selection: Selection, ledger: Ledger
 ) -> Iterator[TaggedClip]:
     """As `write_tags`, into a file that also has what the ledger holds of earlier runs."""
-    text = io.StringIO()
-    writer = lookup(FORMATS, format, "format")(text, tagger, selection)
-    header = _take(text)
-    for tagged in tagged_clips:
-        writer.write(tagged)
-        ledger.add(tagged, rows=_take(text))
-        yield tagged
+    rows = _LedgerRows(ledger)
+    with closing(lookup(FORMATS, format, "format")(rows, tagger, selection, out.parent)) as writer:
+        header = rows.take()
+        for tagged in tagged_clips:
+            writer.write(tagged)
+            if not tagged.more:
+                ledger.add(tagged, rows=rows.take())
+            yield tagged
     if not ledger.agrees_with(out):
         with open_output(out, format) as file:
             file.write(header)
             file.writelines(ledger.rows())
         ledger.note_written(out)
+
+
+class _LedgerRows:
+    """What a writer writes into: keeps a little, and what is more than that goes into the ledger."""
+
+    def __init__(self, ledger: Ledger):
+        self._ledger, self._held = ledger, ""
+
+    def write(self, text: str) -> None:
+        """Take the next rows."""
+        if len(self._held) + len(text) > SPOOLED_BYTES:
+            self._ledger.add_rows(self._held)
+            self._held = ""
+        self._held += text
+
+    def take(self) -> str:
+        """What is kept, which from now on is not."""
+        held, self._held = self._held, ""
+        return held
 
 
 def write_tags_each_on(
@@ -235,7 +273,9 @@ def write_tags_each_on(
     """As `write_tags_each`, each noted in the ledger once its file is there."""
     for tagged in write_tags_each(tagged_clips, tagger, format, folder, selection, root):
         name = written_name(tagged.clip.path, format, root)
-        if tagged.predictions is not None:
+        if tagged.more:
+            pass
+        elif tagged.predictions is not None:
             ledger.add(tagged, file=name)
         elif ledger.add(tagged):  # it has changed, so what was written of it is true no more
             (folder / name).unlink(missing_ok=True)
@@ -253,12 +293,13 @@ def _lock(file: BinaryIO, path: Path) -> bool:
     return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
 
 
-def _take(text: io.StringIO) -> str:
-    """What was written since the last time."""
-    found = text.getvalue()
-    text.seek(0)
-    text.truncate()
-    return found
+def _lines(file: BinaryIO, at: int) -> Iterator[bytes]:
+    """The lines of one recording, which begin at a byte: the one that names it is the last."""
+    file.seek(at)
+    for line in file:
+        yield line
+        if not line.startswith(ROWS_START):
+            return
 
 
 _MEND = "Name another --out, or delete it and what it stands beside: all is then done again."

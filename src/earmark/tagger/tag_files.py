@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,28 +12,35 @@ from typing import TypeVar
 
 import numpy as np
 
-from earmark import audio
+from earmark.audio.probe import open_sound
 from earmark.errors import AudioError
 from earmark.predictions import Predictions, concatenate
-from earmark.tagger.tagger import Clip, Tagger
+from earmark.tagger.jobs import Job, run_jobs
+from earmark.tagger.tagger import WINDOWS_PER_PART, Clip, Tagger, as_clip
+from earmark.windows import RunningPool
 
-AHEAD_PER_THREAD = 2  # clips begun before the oldest is handed out: work for every thread, memory for few
-Heard = TypeVar("Heard")
+WAITING_BYTES = 1 << 25  # of parts that were heard while those of an earlier recording were awaited
+PART_BYTES = 1 << 12  # of a part, but for its scores
 LENGTH_TOLERANCE_SECONDS = 0.05  # a clip this much over clip_seconds_max is still of that length
+Heard = TypeVar("Heard")
+# Scores of the first windows of a clip that need not be heard again, in parts as `Tagger.score_parts` makes them.
+Known = Callable[[Clip], Iterator[Predictions]]
 
 
 @dataclass(frozen=True)
 class TaggedClip:
-    """A clip and its scores, or the error that stood in their way.
+    """A clip and its scores, or the error that stood in their way; or a part of its windows.
 
     predictions: of the level asked for; None if `error` says why not.
     warnings: what makes the scores less trustworthy.
+    more: whether further windows of the clip follow, or an error by which these count no more.
     """
 
     clip: Clip
     predictions: Predictions | None
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    more: bool = False
 
 
 def default_threads() -> int:
@@ -53,16 +58,74 @@ def tag_files(
     Args:
         clips: read lazily, so that there can be any number.
         level: "clip" (a row per clip, pooled and calibrated) or "window" (a row per window).
-        threads: clips heard at once; None is one per core.
+        threads: that read and hear, several clips at once or one long one; None is one per core.
 
     Yields:
-        TaggedClip, in the order of `clips`; a sound that cannot be read is one with an error.
+        TaggedClip, whole, in the order of `clips`; a sound that cannot be read is one with an error.
 
     Raises:
         TaggerFileError: the tagger has no labels, or its graph fails.
     """
+    parts = tag_parts(tagger, clips, threads=threads)
+    return pool_parts(tagger, parts) if level == "clip" else join_parts(parts)
+
+
+def tag_parts(
+    tagger: Tagger,
+    clips: Iterable[Clip | Path | str],
+    *,
+    threads: int | None = None,
+    known: Known = lambda clip: iter(()),
+    warn: bool = True,
+) -> Iterator[TaggedClip]:
+    """Scores of the windows of clips in parts, in memory that does not grow with their length.
+
+    Args:
+        clips, threads: as for `tag_files`. known: as of a run that was cut off. warn: whether to look for warnings.
+
+    Yields:
+        TaggedClip of level "window", the parts of each clip one after the other, as for `tag_files`.
+
+    Raises:
+        TaggerFileError: as for `tag_files`.
+    """
     tagger.require_labels()
-    return hear_files(partial(_tag, tagger, level), clips, threads)
+    stopped = threading.Event()
+    lines = (_jobs(tagger, as_clip(clip), stopped.is_set, known, warn) for clip in clips)
+    room = WAITING_BYTES // (PART_BYTES + 4 * WINDOWS_PER_PART * len(tagger.labels))
+    return run_jobs(lines, threads or default_threads(), stopped, room)
+
+
+def join_parts(parts: Iterable[TaggedClip]) -> Iterator[TaggedClip]:
+    """The parts of each clip as one."""
+    held: list[Predictions] = []
+    for part in parts:
+        if part.predictions is not None:
+            held.append(part.predictions)
+        if not part.more:
+            yield part if part.predictions is None else replace(part, predictions=concatenate(held))
+            held = []
+
+
+def pool_parts(tagger: Tagger, parts: Iterable[TaggedClip]) -> Iterator[TaggedClip]:
+    """The parts of each clip as its one row of level "clip", as `Tagger.pool` makes it of all of them."""
+    running, start, end = None, np.inf, -np.inf
+    for part in parts:
+        windows = part.predictions
+        if windows is not None:
+            running = running or RunningPool(tagger.metadata.pool)
+            running.add(windows.scores)
+            start, end = min(start, windows.starts.min()), max(end, windows.ends.max())
+        if part.more:
+            continue
+        if windows is None:
+            yield part
+        else:
+            scores = running.result()[None].astype(np.float32)
+            row = Predictions(windows.clip_ids[:1], np.array([start]), np.array([end]), scores, tagger.labels)
+            said = part.warnings + length_warnings(tagger, end - start)
+            yield replace(part, predictions=tagger.calibrate(row), warnings=said)
+        running, start, end = None, np.inf, -np.inf
 
 
 def hear_files(
@@ -72,24 +135,11 @@ def hear_files(
 
     Args:
         hear: called with a clip, and with what tells whether nobody waits for the result any more.
-        clips, threads: as for `tag_files`.
+        clips, threads: as for `tag_files`; `hear` gets a thread for each clip.
     """
     stopped = threading.Event()
-    pending: deque[Future[Heard]] = deque()
-    threads = threads or default_threads()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="tag")
-    try:
-        for clip in clips:
-            clip = clip if isinstance(clip, Clip) else Clip(Path(clip))
-            pending.append(pool.submit(hear, clip, stopped.is_set))
-            if len(pending) > threads * AHEAD_PER_THREAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        # Left early (Ctrl-C, a closed pipe): what has begun ends at its next windows, not with its long file.
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
+    lines = (iter([partial(hear, as_clip(clip), stopped.is_set)]) for clip in clips)
+    return run_jobs(lines, threads or default_threads(), stopped)
 
 
 def score_files(
@@ -107,40 +157,47 @@ def score_files(
     Returns:
         The rows of all clips that could be heard, in the order of `clips`; the clips that could not.
     """
-    tagger.require_labels()
-    parts, failures = [], []
-    for tagged in hear_files(partial(_score, tagger, level), clips, threads):
+    parts = tag_parts(tagger, clips, threads=threads, warn=False)
+    heard, failures = [], []
+    for tagged in pool_parts(tagger, parts) if level == "clip" else join_parts(parts):
         if tagged.predictions is None:
             failures.append(tagged)
         else:
-            parts.append(tagged.predictions)
-    return concatenate(parts) if parts else _no_rows(tagger, level), failures
+            heard.append(tagged.predictions)
+    return concatenate(heard) if heard else _no_rows(tagger, level), failures
 
 
-def _score(tagger: Tagger, level: str, clip: Clip, stop: Callable[[], bool]) -> TaggedClip:
+def _jobs(
+    tagger: Tagger, clip: Clip, stop: Callable[[], bool], known: Known, warn: bool
+) -> Iterator[Job[TaggedClip]]:
+    """What there is to do for a clip, part by part; each is made once the next is, which tells whether more follows."""
+    warnings: tuple[str, ...] = ()
     try:
-        scores = tagger.score(clip, stop=stop)
+        warnings = sound_warnings(tagger, clip) if warn else ()
+        n_known = 0
+        for part in known(clip):
+            n_known += len(part)
+            yield partial(TaggedClip, clip, part, None, warnings, True)
+        before = None
+        for score in tagger.score_parts(clip, n_done=n_known, stop=stop):
+            if before is not None:
+                yield partial(_tagged, clip, before, warnings, True)
+            before = score
+        yield partial(_tagged, clip, before, warnings, False)
     except AudioError as error:
-        return TaggedClip(clip, None, str(error))
-    return TaggedClip(clip, tagger.pool(scores) if level == "clip" else scores)
+        yield partial(TaggedClip, clip, None, str(error), warnings)
 
 
-def _tag(tagger: Tagger, level: str, clip: Clip, stop: Callable[[], bool]) -> TaggedClip:
+def _tagged(clip: Clip, score: Callable[[], Predictions], warnings: tuple[str, ...], more: bool) -> TaggedClip:
     try:
-        warnings = sound_warnings(tagger, clip)
+        return TaggedClip(clip, score(), None, warnings, more)
     except AudioError as error:
-        return TaggedClip(clip, None, str(error))
-    tagged = _score(tagger, level, clip, stop)
-    scores = tagged.predictions
-    if scores is not None and level == "clip":
-        warnings += length_warnings(tagger, scores)
-    return replace(tagged, warnings=warnings)
+        return TaggedClip(clip, None, str(error), warnings)
 
 
-def length_warnings(tagger: Tagger, scores: Predictions) -> tuple[str, ...]:
-    """Whether one clip's scores are of a longer clip than they were calibrated for."""
+def length_warnings(tagger: Tagger, seconds: float) -> tuple[str, ...]:
+    """Whether a clip is longer than those that its clip scores were calibrated on."""
     longest = tagger.metadata.clip_seconds_max
-    seconds = scores.ends.max() - scores.starts.min()
     if longest is None or seconds <= longest + LENGTH_TOLERANCE_SECONDS:
         return ()
     return (
@@ -155,7 +212,8 @@ def sound_warnings(tagger: Tagger, clip: Clip) -> tuple[str, ...]:
     Raises:
         AudioError: it cannot be read.
     """
-    return rate_warnings(tagger, audio.read_header(clip.path).sample_rate)
+    with open_sound(clip.path) as sound:
+        return rate_warnings(tagger, sound.sample_rate)
 
 
 def rate_warnings(tagger: Tagger, rate: int) -> tuple[str, ...]:
@@ -190,3 +248,4 @@ def _no_rows(tagger: Tagger, level: str) -> Predictions:
     none = np.zeros(0)
     scores = np.zeros((0, len(tagger.labels)), dtype=np.float32)
     return Predictions(none.astype(object), none, none, scores, tagger.labels, level)
+

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import groupby, islice
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 
 import numpy as np
 
 from earmark import audio, predictions
 from earmark.audio.cache import content_hash
+from earmark.audio.sound import cut_out
 from earmark.errors import EarmarkError, TaggerFileError
 from earmark.lookup import load, lookup
 from earmark.predictions import Predictions
@@ -21,13 +22,14 @@ from earmark.tagger.events import Event, EventRule, find_events
 from earmark.tagger.home import FOLDER_MANIFEST, find_tagger
 from earmark.tagger.metadata import TaggerMetadata, calibrate
 from earmark.tagger.tta import view_windows
-from earmark.windows import Window
+from earmark.windows import Window, frame_stream
 
 FOLDER = "earmark.tagger.tagger_folder:read_folder"  # which is made of what stands here
 # (path, sample rate, start, end) → blocks of float32 (samples,), as `audio.blocks`
 Read = Callable[[Path, int, float, float | None], Iterator[np.ndarray]]
 DIGITS_OF_TAGGER = 16  # of its content hash, where it is named
 WINDOWS_PER_CALL = 4  # few windows stay in the processor's cache: faster than large batches
+WINDOWS_PER_PART = 2 * WINDOWS_PER_CALL  # of a recording that flows: long enough to be worth a thread's turn
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,48 @@ class Tagger:
             TaggerFileError: it has no labels, or the graph gives anything but one finite score per window and class.
         """
         self.require_labels()
-        return self._hear(_as_clip(clip), stop, embeds=False)[0]
+        return self._hear(as_clip(clip), stop, embeds=False)[0]
+
+    def score_parts(
+        self, clip: Clip | Path | str, *, n_done: int = 0, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Callable[[], Predictions]]:
+        """The rows of `score`, WINDOWS_PER_PART at a time: each call gives some, in any thread and any order.
+
+        Going on reads the sound, calling hears it. Views that need the whole recording, and folders, are one part.
+
+        Args:
+            n_done: windows to leave out, those of the first parts: a window's last bits depend on those that go through
+                the graph with it. stop: as for `score`.
+
+        Raises:
+            AudioError: the sound cannot be read; perhaps only after some parts.
+        """
+        self.require_labels()
+        clip = as_clip(clip)
+        if not self.flows:
+            yield partial(self.score, clip, stop=stop)
+            return
+        windows = self._windows_from(clip, n_done, stop)
+        while some := list(islice(windows, WINDOWS_PER_PART)):
+            yield partial(self._score_windows, some, clip)
+
+    @property
+    def flows(self) -> bool:
+        """Whether its windows can be heard before the recording has ended."""
+        return self.metadata.views == "sliding"
 
     def embed(
         self, clip: Clip | Path | str, *, stop: Callable[[], bool] = lambda: False
     ) -> tuple[Predictions, np.ndarray]:
         """Scores as from `score`, and the embedding of each window, float32 (windows, features)."""
-        return self._hear(_as_clip(clip), stop, embeds=True)
+        return self._hear(as_clip(clip), stop, embeds=True)
 
     def pool(self, scores: Predictions) -> Predictions:
         """Window rows to clip rows: pooled as the metadata says, then calibrated for clips."""
-        clips = scores.to_clips(self.metadata.pool)
+        return self.calibrate(scores.to_clips(self.metadata.pool))
+
+    def calibrate(self, clips: Predictions) -> Predictions:
+        """Clip rows that were only pooled, calibrated."""
         calibration = self.metadata.calibration["clip"]
         calibrated = calibrate(clips.scores, calibration, self.metadata.multi_label)
         return replace(clips, scores=calibrated.astype(np.float32))
@@ -212,6 +245,20 @@ class Tagger:
                 break
         return predictions.concatenate(rows), np.concatenate(features)
 
+    def _windows_from(self, clip: Clip, n_done: int, stop: Callable[[], bool]) -> Iterator[Window]:
+        """Sliding windows but for the first ones, which are decoded, lest a single sample become another."""
+        framing = self.metadata.framing
+        # With the one before: the last window of a recording may have to reach back into it.
+        first = max(n_done - 1, 0) * framing.hop_samples
+        blocks = self.read(clip.path, self.sample_rate, clip.start, clip.end)
+        rest = cut_out(takewhile(lambda _: not stop(), blocks), first, None)
+        windows = frame_stream(rest, framing.window_samples, framing.hop_samples, framing.padding)
+        for window in islice(windows, min(n_done, 1), None):
+            yield Window(window.samples, first + window.start, first + window.stop)
+
+    def _score_windows(self, windows: Sequence[Window], clip: Clip) -> Predictions:
+        return predictions.concatenate([self.run(some, clip.clip_id, clip.start)[0] for some in in_batches(windows)])
+
     def run(self, windows: Sequence[Window], clip_id: str, start: float = 0.0) -> tuple[Predictions, np.ndarray]:
         """Scores of a few windows of one length, and their embeddings, float32 (windows, features).
 
@@ -316,7 +363,8 @@ def _require_agreement(backend: Backend, metadata: TaggerMetadata, path: Path | 
         )
 
 
-def _as_clip(clip: Clip | Path | str) -> Clip:
+def as_clip(clip: Clip | Path | str) -> Clip:
+    """A clip, or the whole of a file."""
     return clip if isinstance(clip, Clip) else Clip(Path(clip))
 
 

@@ -58,6 +58,11 @@ class TaggerFolder(Tagger):
         self.combination = combination
         self.n_bytes += sum(member.n_bytes for member in members)
 
+    @property
+    def flows(self) -> bool:
+        """Never: its members hear in different windows."""
+        return False
+
     def with_views(self, views: str, view_seconds: Sequence[float] = (), pool: str | None = None) -> Tagger:
         """Not of a folder.
 

@@ -13,7 +13,8 @@ from types import TracebackType
 from earmark.errors import RunError
 from earmark.run import to_json
 from earmark.tagger.events import Event
-from earmark.tagger.formats import Row, row_document
+from earmark.tagger.formats import row_document
+from earmark.tagger.rows import Row
 
 
 def local_time(seconds: float) -> str:
