@@ -266,7 +266,7 @@ def summary(found: dict) -> str:
         ]
     if kept := found.get("soak"):
         lines += [
-            f"Soak of {kept['minutes']:g} minutes, {counted(kept['outcomes'])}:",
+            f"Soak of `{kept['tagger']}`, {kept['minutes']:g} minutes, {counted(kept['outcomes'])}:",
             table(
                 ("", "after a quarter", "most", "at the end"),
                 ("memory, MB", *kept["memory_mb"].values()),
@@ -298,14 +298,13 @@ def main() -> None:
         "command": "python benchmarks/serving.py",
         "earmark": __version__,
         "machine": f"{os.cpu_count()} cores of {platform.machine()}, shared with other work",
-        "tagger": given.tagger,
     }
     with tempfile.TemporaryDirectory() as folder:
         load = Load(given.tagger, Path(folder))
         if given.soak:
-            found["soak"] = asyncio.run(soak(load, given.tagger, given.soak))
+            found["soak"] = {"tagger": given.tagger} | asyncio.run(soak(load, given.tagger, given.soak))
         else:
-            found["load"] = measure_load(load, given.tagger)
+            found |= {"tagger": given.tagger, "load": measure_load(load, given.tagger)}
             found["sharing"] = measure_sharing(load, given.tagger)
             found["ends"] = measure_ends(load, given.tagger)
     write_json(given.out, found)

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from earmark.errors import ConfigError
 
 HEADER_SECONDS = 20.0  # from a connection to its first request
+DOOR_SECONDS = 0.3
 PING_SECONDS = 60.0  # a stream's client is given up when it answers no ping for so long
 QUIET = ("uvicorn", "uvicorn.access", "python_multipart")  # what they say of requests is in our own log
 
@@ -97,6 +98,14 @@ class _Server(uvicorn.Server):
             elif not places.n_taken or time.monotonic() > self._until:
                 self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door first: whoever is inside, but has not asked yet, still hears that it stops."""
+        for server in self.servers:
+            server.close()
+        if not self.force_exit:
+            await asyncio.sleep(DOOR_SECONDS)
+        await super().shutdown(sockets)
 
 
 class _Exchange(AutoHTTPProtocol):

@@ -6,11 +6,14 @@ import csv
 import functools
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from earmark.server.app import create_app
 from earmark.server.limits import Limits
 from earmark.tagger import tag_files
 
@@ -37,6 +40,13 @@ def nasty(tmp_path_factory) -> Path:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="fully_trusted")
     return folder / "nasty"
+
+
+@pytest.fixture(scope="module")
+def client(cnn) -> Iterator[TestClient]:
+    """One client for all files."""
+    with TestClient(create_app([cnn], page=None), base_url="http://127.0.0.1") as made:
+        yield made
 
 
 @pytest.mark.timeout(60)

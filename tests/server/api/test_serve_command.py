@@ -229,7 +229,7 @@ with TestClient(create_app([load_tagger({str(vectors / "cnn.tagger.onnx")!r})]),
 
 @pytest.mark.parametrize(
     ("missing", "package"),
-    [(name, name.replace("_", "-")) for name in ("fastapi", "uvicorn", "python_multipart", "websockets")],
+    [(name, name.replace("_", "-")) for name in ("python_multipart", "websockets")],
 )
 def test_without_the_extra_it_says_what_to_install(python, vectors, missing, package):
     words = ["earmark", "serve", str(vectors / "cnn.tagger.onnx"), "--port", "0"]

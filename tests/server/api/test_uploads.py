@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -62,6 +62,7 @@ def test_the_spare_file_goes_where_it_must_have_a_name(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=6))
 def test_a_form_gives_its_file_however_it_is_cut(content, cuts):
     content = content.replace(b"--x", b"")
