@@ -2,7 +2,7 @@
 
     pip install sed_eval==0.2.1 sed_scores_eval==0.0.4 && python tests/evaluation/event_vectors.py
 
-It stands beside the tests that read it, since neither library is one that everybody who tests can install (decision 17).
+It stands beside the tests that read it, since not everybody who tests can install these libraries (decision 17).
 """
 
 from __future__ import annotations

@@ -10,9 +10,11 @@ import typer
 
 from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_scorecard, print_table, show_log
+from earmark.cli.tag import JoinSeconds, KeepShare, MinSeconds, event_rule
 
 if TYPE_CHECKING:
     from earmark.flows.judging import Evaluated
+    from earmark.flows.judging_events import EventsEvaluated
 
 By = Annotated[
     list[str] | None,
@@ -66,6 +68,19 @@ def evaluate(
     views: Views = None,
     view_seconds: ViewSeconds = None,
     pool: Pool = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="From when to when: DATA has starts and ends of labels (docs/events.md).")
+    ] = False,
+    recordings: Annotated[
+        Path | None, typer.Option(help="With --events: a table of all recordings, those without an event, too.")
+    ] = None,
+    collar: Annotated[
+        float | None,
+        typer.Option(help="With --events: a start or end may be off by so much. [default: 0.2]", metavar="SECONDS"),
+    ] = None,
+    keep_share: KeepShare = None,
+    min_seconds: MinSeconds = None,
+    join_seconds: JoinSeconds = None,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,
@@ -83,26 +98,45 @@ def evaluate(
       earmark evaluate other-site/labels.csv --predictions submission.csv --out judged/
 
       earmark evaluate runs/birds other-site/labels.csv --views ends --pool geometric
+
+      earmark evaluate runs/birds field/ --events --min-seconds 0.5
     """
+    from earmark.evaluation.events import COLLAR_SECONDS
     from earmark.flows.evaluate import evaluate as run_evaluation
     from earmark.flows.evaluate import evaluate_predictions
+    from earmark.flows.evaluate_events import evaluate_events, evaluate_found
 
     show_log()
-    how = {"split": split, "by": by or (), "mapping": mapping, "common": common, "threshold": threshold}
-    how |= {"audio_dir": audio_dir, "encoding": encoding, "folder_tricks": folder_tricks, "merge": merge}
-    how |= {"fraction": fraction, "pool": pool}
-    heard = {"views": views, "view_seconds": parse_seconds(view_seconds), "audit": audit, "allow_leak": allow_leak}
-    require_sides(data, predictions, heard)
-    if predictions:
-        evaluated = evaluate_predictions(predictions, tagger, **how)
+    how = {"split": split, "mapping": mapping, "common": common, "threshold": threshold}
+    how |= {"audio_dir": audio_dir, "encoding": encoding}
+    own = {"audit": audit, "allow_leak": allow_leak}
+    views_asked = {"views": views, "view_seconds": parse_seconds(view_seconds)}
+    require_sides(data, predictions, views_asked | own)
+    wishes = keep_share, min_seconds, join_seconds
+    rule = event_rule(events, False, *wishes)
+    of_clips = {"by": by or (), "fraction": fraction, "pool": pool, "folder_tricks": folder_tricks, "merge": merge}
+    if events:
+        asked = {**views_asked, **of_clips, "fraction": fraction < 1, "no_merge": not merge, "scores": scores}
+        require_kind(events, {name: value for name, value in asked.items() if name != "merge"})
+        how |= {"recordings": recordings, "collar": COLLAR_SECONDS if collar is None else collar}
+        how["rule"] = None if wishes == (None, None, None) else rule
+        evaluated = (
+            evaluate_found(predictions, tagger, **how) if predictions else evaluate_events(tagger, data, **how, **own)
+        )
     else:
-        evaluated = run_evaluation(tagger, data, **how, **heard)
+        require_kind(events, {"recordings": recordings, "collar": collar is not None})
+        if predictions:
+            evaluated = evaluate_predictions(predictions, tagger, **how, **of_clips)
+        else:
+            evaluated = run_evaluation(tagger, data, **how, **of_clips, **views_asked, **own)
     if out:
         evaluated.save(out)
     if scores:
         evaluated.predictions.save(scores)
     if as_json:
         print_json(evaluated.to_dict())
+    elif events:
+        print_events(evaluated)
     else:
         print_evaluation(evaluated)
     if evaluated.failures:
@@ -110,6 +144,22 @@ def evaluate(
         for path, reason in evaluated.failures:
             messages.print(f"  {path}: {reason}")
         raise typer.Exit(1)
+
+
+def require_kind(events: bool, asked: Mapping[str, Any]) -> None:
+    """Refuse options of events where clips are judged, and of clips where events are.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from earmark.errors import ConfigError
+
+    for name, value in asked.items():
+        if value:
+            option = f"--{name.replace('_', '-')}"
+            if events:
+                raise ConfigError(f"{option}: is of clips, and --events judges recordings. Leave out one of them.")
+            raise ConfigError(f"{option}: is of events. Add --events.")
 
 
 def require_sides(data: Path | None, predictions: Path | None, heard: Mapping[str, Any]) -> None:
@@ -137,6 +187,17 @@ def print_evaluation(evaluated: Evaluated) -> None:
     for table in (evaluated.class_table(), *map(evaluated.slice_table, evaluated.slices)):
         output.print()
         print_table(*table)
+
+
+def print_events(evaluated: EventsEvaluated) -> None:
+    """Scores of events and what must be known of them, then the labels."""
+    output.print()
+    print_table(*evaluated.table())
+    output.print()
+    for remark in evaluated.remarks:
+        output.print(remark)
+    output.print()
+    print_table(*evaluated.label_table())
 
 
 def parse_seconds(text: str | None) -> tuple[float, ...]:

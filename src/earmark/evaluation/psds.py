@@ -225,7 +225,8 @@ def _area(
     """The area of all labels together, and that of each, in [0, 1]; how often each recording counts in `weights`."""
     most = scenario.most_per_hour
     there = np.flatnonzero(n_true > 0)
-    curves = {column: _curve(changes[column], column, weights, n_true, seconds_true, seconds, scenario) for column in there}
+    known = weights, n_true, seconds_true, seconds, scenario
+    curves = {column: _curve(changes[column], column, *known) for column in there}
     areas = [np.nan] * len(changes)
     for column, (rates, shares) in curves.items():
         areas[column] = float((np.diff(np.append(rates, most)) * shares).sum() / most)

@@ -86,6 +86,18 @@ def find_events(scores: Predictions, limits: np.ndarray, rule: EventRule, multi_
     return sorted(found, key=lambda event: event.start)
 
 
+def step_scores(scores: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """What events are found in: the windows of one recording as steps that do not overlap.
+
+    Returns:
+        Edges in seconds (steps + 1,), and the mean of the windows over each step, float32 (steps, labels), nan where
+        there is none.
+    """
+    steps = _Steps(scores)
+    columns = [steps.score(number) for number in range(len(scores.labels))]
+    return steps.edges, np.stack(columns, axis=1)
+
+
 class _Steps:
     """A recording cut wherever a window starts or ends.
 
