@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 from earmark import audio, load_tagger
+from earmark.data.leakage import hash_contents
 from earmark.data.lock import looks_path, make_lock, read_looks, write_lock
 from earmark.data.readers import read_manifest
+from earmark.data.seen import sketch
 from earmark.errors import ConfigError, EarmarkError, ManifestError
+from earmark.export.graph import stamp
 from earmark.flows.evaluate import UNKNOWN_ORIGIN
 from earmark.flows.evaluate_events import evaluate_events, evaluate_found
 from earmark.flows.judging_events import FOUND, JSON
@@ -95,6 +100,25 @@ def test_recordings_that_a_tagger_was_trained_on_are_refused(trained, forest, tm
         evaluate_events(forest, data)
     found = evaluate_events(forest, data, allow_leak=True)
     assert found.remarks[0].startswith("Leak: ")
+
+
+def test_events_that_a_tagger_was_trained_on_are_refused_in_longer_recordings(forest, field, tmp_path):
+    rows, metadata = read_manifest(field, events=True), load_tagger(forest).metadata
+    model, known = onnx.load(forest), sketch(rows.select(np.arange(2)), hash_contents(rows))
+    stamp(model, replace(metadata, trained_on={**metadata.trained_on, "clips": known}))
+    onnx.save(model, tmp_path / "taught.tagger.onnx")
+    with pytest.raises(EarmarkError, match="was trained on 2 of these 4 clips"):
+        evaluate_events(tmp_path / "taught.tagger.onnx", field)
+
+
+def test_copies_of_what_a_run_was_trained_on_are_heard(trained, tmp_path):
+    manifest = read_manifest(trained.run.manifest)
+    for file, labels in list(zip(manifest.files, manifest.table["labels"], strict=True))[::6]:
+        name = f"{labels[0]} {file.stem}"
+        audio.write(tmp_path / "copies" / f"{name}.wav", 0.5 * audio.load(file, RATE), RATE)
+        (tmp_path / "copies" / f"{name}.txt").write_text(f"0\t0.2\t{labels[0]}\n")
+    with pytest.raises(EarmarkError, match=r"its training shares \d+ sounds or recordings with this data"):
+        evaluate_events(trained.run.folder, tmp_path / "copies", audit=True)
 
 
 def test_labels_under_other_names_are_mapped(forest, field, tmp_path):

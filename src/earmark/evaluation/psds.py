@@ -92,9 +92,12 @@ def psds_intervals(
             return _area(changes, weights, *known, scenario)
 
         value, per_label[name] = area(np.ones(len(truth)))
-        drawn = [area(counts[resamples.group_index].astype(np.float64))[0] for counts in resamples.group_counts]
+        # Of few groups there are few draws, and the same ones come again.
+        draws, which = np.unique(resamples.group_counts, axis=0, return_inverse=True)
+        drawn = np.array([area(counts[resamples.group_index].astype(np.float64))[0] for counts in draws])
+        drawn = drawn[which.reshape(-1)]
         missing = int(np.isnan(drawn).sum())
-        found[name] = summarise(value, np.array(drawn), missing, resamples.n_groups, least=0.0)
+        found[name] = summarise(value, drawn, missing, resamples.n_groups, least=0.0)
     return found, per_label
 
 
