@@ -72,14 +72,14 @@ def clip_table(data: Path, work: Path) -> Path:
     return write_rows(work / "clips.csv", ["path", "labels", "fold", "group"], rows)
 
 
-def cut_table(truth: EventTruth, path: Path, seconds: float, folds: np.ndarray, *, onsets: bool) -> Path:
-    """Recordings cut into windows, each with the labels that sound in it: begin there, or for half of it."""
+def onset_table(truth: EventTruth, path: Path, seconds: float, folds: np.ndarray) -> Path:
+    """Recordings cut into windows, each with the labels that begin in it."""
     rows = []
     columns = truth.recordings.files, truth.events, folds.tolist(), truth.recordings.groups.tolist()
     for file, events, fold, group in zip(*columns, strict=True):
         n_windows = math.floor(audio.probe(file).seconds / seconds + 1e-6)
         edges = np.arange(n_windows + 1) * seconds
-        present = {label: inside(edges[:-1], edges[1:], pairs, onsets) for label, pairs in events.items()}
+        present = {label: inside(edges[:-1], edges[1:], pairs, True) for label, pairs in events.items()}
         for number in range(n_windows):
             labels = ";".join(label for label, each in sorted(present.items()) if each[number])
             place = f"{edges[number]:.6f}", f"{edges[number + 1]:.6f}"
@@ -88,7 +88,7 @@ def cut_table(truth: EventTruth, path: Path, seconds: float, folds: np.ndarray, 
 
 
 def inside(starts: np.ndarray, ends: np.ndarray, events: np.ndarray, onsets: bool) -> np.ndarray:
-    """Which windows a label is in, boolean (windows,)."""
+    """Which windows a label begins in, or sounds in for half of them, boolean (windows,)."""
     if onsets:
         return ((events[:, :1] >= starts) & (events[:, :1] < ends)).any(axis=0)
     covered = np.minimum(events[:, 1:], ends) - np.maximum(events[:, :1], starts)
@@ -160,7 +160,7 @@ def judge(detected: Detected, truth: EventTruth, collar: float) -> EventsEvaluat
 
 
 def mixtures(data: Path, work: Path) -> dict[str, list[EventsEvaluated]]:
-    """Events in mixtures: of taggers taught by clips, by mixtures of the other folds, and of perfect windows."""
+    """Events in mixtures: of taggers that learnt from single clips, and of perfect windows."""
     folder = data / "esc10-mixtures"
     rows = read_manifest(folder / "events.csv", events=True)
     truth = gather_events(rows, read_manifest(folder / "manifest.csv"))
@@ -171,13 +171,7 @@ def mixtures(data: Path, work: Path) -> dict[str, list[EventsEvaluated]]:
     clips = clip_table(data, work)
     heads = train(clips, work / "clips", "--segment", "activity", *on, *short)
     forest = train(clips, work / "clips-forest", "--segment", "activity", "--model", "forest", *short)
-    cut = cut_table(truth, work / "mixtures.csv", WINDOW_SECONDS, folds, onsets=False)
-    taught = train(cut, work / "mixtures", "--allow-leak", *on, *short)
-    found = [
-        hear(heads, "mn04_as+logistic", truth, folds),
-        hear(forest, "forest", truth, folds),
-        hear(taught, "mn04_as+logistic", truth, folds),
-    ]
+    found = [hear(heads, "mn04_as+logistic", truth, folds), hear(forest, "forest", truth, folds)]
     ceilings = [perfect(truth, *each, onsets=False) for each in MIXTURE_WINDOWS]
     return {
         "taggers": [judge(each, truth, COLLAR_SECONDS) for each in found],
@@ -192,7 +186,7 @@ def drums(data: Path, work: Path) -> dict[str, list[EventsEvaluated]]:
     truth = gather_events(rows, read_manifest(folder / "manifest.csv"))
     songs = np.unique(truth.recordings.groups)
     folds = np.searchsorted(songs, truth.recordings.groups) % DRUM_FOLDS + 1
-    cut = cut_table(truth, work / "drums.csv", DRUM_SECONDS, folds, onsets=True)
+    cut = onset_table(truth, work / "drums.csv", DRUM_SECONDS, folds)
     short = settings(f"window.seconds={DRUM_SECONDS}", f"window.hop_seconds={DRUM_SECONDS}")
     forest = train(cut, work / "drums", "--model", "forest", "--allow-leak", *short)
     ceilings = [perfect(truth, *each, onsets=True) for each in DRUM_WINDOWS]

@@ -78,7 +78,8 @@ def test_recordings_must_hold_all_that_have_events_and_each_whole_once(tmp_path)
     with pytest.raises(ManifestError, match="1 recordings have events and are not among the 1 of --recordings"):
         gather_events(rows, whole)
     for paths, starts, why in ((["a.wav", "a.wav"], [0, 0], "in several rows"), (["a.wav"], [1], "a part of it")):
-        parts = Manifest.build(tmp_path, paths, [("dog",)] * len(paths), starts=starts, clip_ids=list("pq")[: len(paths)])
+        names, labels = list("pq")[: len(paths)], [("dog",)] * len(paths)
+        parts = Manifest.build(tmp_path, paths, labels, starts=starts, clip_ids=names)
         with pytest.raises(ManifestError, match=f"no whole recordings(.|\n)*{why}"):
             gather_events(rows, parts)
 

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from earmark.evaluation.bootstrap import Interval, Resamples, summarise
 from earmark.evaluation.events import NONE, SLACK_SECONDS, Events
 
 SECONDS_PER_HOUR = 3600.0
+# Resamples look at fewer thresholds and rates: the interval is moved onto the value, which looks at all of them.
+MOST_LEVELS, MOST_RATES = 1000, 500
+REACH = 3.0  # thresholds with this many times the most false alarms stay above it in every resample
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,9 @@ def psds_intervals(
     for name, scenario in SCENARIOS.items():
         changes = [_all_changes(there, heard, column, scenario) for column in range(len(labels))]
 
-        def area(weights: np.ndarray, scenario=scenario, changes=changes) -> tuple[float, list[float]]:
-            known = weights @ n_true, weights @ seconds_true, weights @ seconds
-            return _area(changes, weights, *known, scenario)
-
-        value, per_label[name] = area(np.ones(len(truth)))
-        # Of few groups there are few draws, and the same ones come again.
-        draws, which = np.unique(resamples.group_counts, axis=0, return_inverse=True)
-        drawn = np.array([area(counts[resamples.group_index].astype(np.float64))[0] for counts in draws])
-        drawn = drawn[which.reshape(-1)]
+        known = n_true.sum(axis=0), seconds_true.sum(axis=0), seconds.sum()
+        value, per_label[name] = _area(changes, *known, scenario)
+        drawn = _resampled_areas(changes, n_true, seconds_true, seconds, resamples, scenario)
         missing = int(np.isnan(drawn).sum())
         found[name] = summarise(value, drawn, missing, resamples.n_groups, least=0.0)
     return found, per_label
@@ -218,20 +216,15 @@ def _stretches(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 
 
 def _area(
-    changes: Sequence[_Changes],
-    weights: np.ndarray,
-    n_true: np.ndarray,
-    seconds_true: np.ndarray,
-    seconds: float,
-    scenario: Scenario,
+    changes: Sequence[_Changes], n_true: np.ndarray, seconds_true: np.ndarray, seconds: float, scenario: Scenario
 ) -> tuple[float, list[float]]:
-    """The area of all labels together, and that of each, in [0, 1]; how often each recording counts in `weights`."""
-    most = scenario.most_per_hour
-    there = np.flatnonzero(n_true > 0)
-    known = weights, n_true, seconds_true, seconds, scenario
-    curves = {column: _curve(changes[column], column, *known) for column in there}
-    areas = [np.nan] * len(changes)
-    for column, (rates, shares) in curves.items():
+    """The area of all labels together, and that of each, in [0, 1]."""
+    most, areas = scenario.most_per_hour, [np.nan] * len(changes)
+    curves = {}
+    for column in np.flatnonzero(n_true > 0).tolist():
+        found = np.cumsum(changes[column].found)[changes[column].last] / n_true[column]
+        rates, shares = _curve(_rates(changes[column], column, seconds_true, seconds, scenario), found, most)
+        curves[column] = rates, shares
         areas[column] = float((np.diff(np.append(rates, most)) * shares).sum() / most)
     if not curves:
         return np.nan, areas
@@ -241,18 +234,101 @@ def _area(
     return float((np.diff(np.append(grid, most)) * height).sum() / most), areas
 
 
-def _curve(changes, column, weights, n_true, seconds_true, seconds, scenario) -> tuple[np.ndarray, np.ndarray]:
-    """False alarms per hour, rising from 0 to the most, and the best share found by then."""
-    weighted = weights[changes.rows]
-    found = np.cumsum(changes.found * weighted)[changes.last] / n_true[column]
-    rates = np.cumsum(changes.false * weighted)[changes.last] / seconds
+def _rates(changes: _Changes, column: int, seconds_true: np.ndarray, seconds: float, scenario: Scenario) -> np.ndarray:
+    """False alarms and weighted cross-triggers an hour at each threshold, as it falls."""
+    rates = np.cumsum(changes.false)[changes.last] / seconds
     if scenario.cross_weight:
-        others = np.flatnonzero((seconds_true > 0) & (np.arange(len(n_true)) != column))
-        crossed = np.cumsum(changes.cross[:, others] * weighted[:, None], axis=0)[changes.last] / seconds_true[others]
-        if len(others):
-            rates = rates + scenario.cross_weight * crossed.mean(axis=1)
-    rates, found = np.append(0.0, rates * SECONDS_PER_HOUR), np.append(0.0, found)
+        crossed = np.cumsum(changes.cross, axis=0)[changes.last]
+        rates = rates + scenario.cross_weight * crossed @ _shares_of_others(seconds_true, column)
+    return rates * SECONDS_PER_HOUR
+
+
+def _shares_of_others(seconds_true: np.ndarray, column: int) -> np.ndarray:
+    """What a cross-trigger of each label weighs: one over its seconds, in the mean over the others that are there."""
+    others = (seconds_true > 0) & (np.arange(len(seconds_true)) != column)
+    return np.where(others, 1 / np.where(others, seconds_true, 1), 0) / max(others.sum(), 1)
+
+
+def _curve(rates: np.ndarray, found: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rates of false alarms, rising from 0 to the most, and the best share found by then."""
+    rates, found = np.append(0.0, rates), np.append(0.0, found)
     order = np.argsort(rates, kind="stable")
     rates, found = rates[order], np.maximum.accumulate(found[order])
-    last = np.append(np.diff(rates) > 0, True) & (rates <= scenario.most_per_hour)
+    last = np.append(np.diff(rates) > 0, True) & (rates <= most)
     return rates[last], found[last]
+
+
+def _resampled_areas(
+    changes: Sequence[_Changes],
+    n_true: np.ndarray,
+    seconds_true: np.ndarray,
+    seconds: np.ndarray,
+    resamples: Resamples,
+    scenario: Scenario,
+) -> np.ndarray:
+    """The area of all labels together in every resample, (resamples,); all given by recording."""
+    totals = seconds_true.sum(axis=0), seconds.sum(), scenario
+    levels = [_Levels(each, column, len(seconds), *totals) for column, each in enumerate(changes)]
+    parts = []
+    for counts in resamples.counts(rows=MOST_LEVELS * 4):
+        n, there_seconds, all_seconds = n_true.T @ counts, seconds_true.T @ counts, seconds @ counts
+        sums, squares = np.zeros((2, MOST_RATES, counts.shape[1]))
+        for column, level in enumerate(levels):
+            stairs = level.stairs(counts, n[column], there_seconds, all_seconds)
+            sums += stairs
+            squares += stairs**2
+        n_there = (n > 0).sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            mean = sums / n_there
+            spread = np.sqrt(np.maximum(squares / n_there - mean**2, 0))
+            parts.append(np.maximum(mean - scenario.spread_weight * spread, 0).mean(axis=0))
+    return np.concatenate(parts or [np.empty(0)])
+
+
+class _Levels:
+    """Of one label, what changes from one threshold to the next in each recording: sparse (levels, recordings)."""
+
+    def __init__(
+        self,
+        changes: _Changes,
+        column: int,
+        n_recordings: int,
+        seconds_true: np.ndarray,
+        seconds: float,
+        scenario: Scenario,
+    ):
+        self.column, self.scenario = column, scenario
+        rates = _rates(changes, column, seconds_true, seconds, scenario)
+        kept = np.flatnonzero(rates <= REACH * scenario.most_per_hour)
+        kept = kept[np.unique(np.linspace(0, len(kept) - 1, min(len(kept), MOST_LEVELS)).astype(np.int64))]
+        level = np.searchsorted(kept, np.searchsorted(changes.last, np.arange(len(changes.rows))))
+        inside = level < len(kept)
+        shape, where = (len(kept), n_recordings), (level[inside], changes.rows[inside])
+
+        def matrix(values: np.ndarray) -> sparse.csr_array:
+            return sparse.csr_array((values[inside].astype(np.float64), where), shape=shape)
+
+        self.found, self.false = matrix(changes.found), matrix(changes.false)
+        crossing = np.flatnonzero(changes.cross.any(axis=0)) if scenario.cross_weight else ()
+        self.cross = {other: matrix(changes.cross[:, other]) for other in crossing}
+
+    def stairs(
+        self, counts: np.ndarray, n_true: np.ndarray, seconds_true: np.ndarray, seconds: np.ndarray
+    ) -> np.ndarray:
+        """The best share found by each of MOST_RATES rates, (rates, resamples); 0 where the label is not there.
+
+        Args:
+            counts: (recordings, resamples), how often each is drawn. The rest: of the resamples; seconds_true by label.
+        """
+        most = self.scenario.most_per_hour
+        found = np.cumsum(self.found @ counts, axis=0) / np.maximum(n_true, 1)
+        rates = np.cumsum(self.false @ counts, axis=0) / seconds
+        if self.cross:
+            weights = np.stack([_shares_of_others(each, self.column) for each in seconds_true.T], axis=1)
+            for other, matrix in self.cross.items():
+                rates += self.scenario.cross_weight * np.cumsum(matrix @ counts, axis=0) * weights[other]
+        bins = np.ceil(rates * (SECONDS_PER_HOUR * MOST_RATES / most) - SLACK_SECONDS).astype(np.int64)
+        best = np.zeros((MOST_RATES + 1, counts.shape[1]))
+        columns = np.broadcast_to(np.arange(counts.shape[1]), bins.shape)
+        np.maximum.at(best, (np.minimum(bins, MOST_RATES), columns), found)
+        return np.where(n_true > 0, np.maximum.accumulate(best[:MOST_RATES], axis=0), 0.0)
