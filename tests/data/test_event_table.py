@@ -127,9 +127,16 @@ def test_a_table_that_is_no_list_of_events_is_refused(recordings, tmp_path, rows
         read_found(table(tmp_path / "f.csv", *rows), recordings)
 
 
-@pytest.mark.parametrize("text", ["", "no json\n", '{"path": "a.wav"}\n', '{"path": "a.wav", "tags": [1]}\n'])
+@pytest.mark.parametrize("text", ["no json\n", '{"path": "a.wav"}\n', '{"path": "a.wav", "tags": [1]}\n'])
 def test_json_lines_of_something_else_are_refused(recordings, tmp_path, text):
     path = tmp_path / "f.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ManifestError, match="Pass what"):
+    with pytest.raises(ManifestError, match="line 1: is none of `earmark tag --events --json`"):
+        read_found(path, recordings)
+
+
+def test_an_empty_file_of_json_lines_is_refused(recordings, tmp_path):
+    path = tmp_path / "f.jsonl"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(ManifestError, match="f.jsonl: is empty. Pass what `earmark tag --events --json` wrote"):
         read_found(path, recordings)

@@ -32,52 +32,64 @@ ViewSeconds = Annotated[
 Pool = Annotated[str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")]
 
 
+Tagger = Annotated[
+    Path,
+    typer.Argument(
+        help="A tagger file or folder, a name of `earmark models`, or a run's folder; left out with --predictions."
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Argument(help="Labelled sounds that the tagger was not trained on.", show_default=False)
+]
+Predictions = Annotated[Path | None, typer.Option(help="Instead of a tagger, scores that another tool has written.")]
+Common = Annotated[
+    bool, typer.Option("--common", help="Only labels that both sides know, and clips that have scores.")
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="From which a score is a tag. [default: as stored; for --predictions 0.5]")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Also write NAME.json, or a folder that `earmark compare` reads.")
+]
+Scores = Annotated[Path | None, typer.Option(help="Also write the clips' scores: a CSV, or .npz.")]
+Audit = Annotated[
+    bool, typer.Option("--audit", help="Also hear what a run was trained on, for copies encoded or cut otherwise.")
+]
+AllowLeak = Annotated[
+    bool, typer.Option("--allow-leak", help="Go on with clips it was trained on; the score is marked.")
+]
+Events = Annotated[
+    bool, typer.Option("--events", help="From when to when: DATA has starts and ends of labels (docs/events.md).")
+]
+Recordings = Annotated[
+    Path | None, typer.Option(help="With --events: a table of all recordings, those without an event, too.")
+]
+Collar = Annotated[
+    float | None,
+    typer.Option(help="With --events: a start or end may be off by so much. [default: 0.2]", metavar="SECONDS"),
+]
+
+
 def evaluate(
-    tagger: Annotated[
-        Path,
-        typer.Argument(
-            help="A tagger file or folder, a name of `earmark models`, or a run's folder; left out with --predictions."
-        ),
-    ],
-    data: Annotated[
-        Path | None, typer.Argument(help="Labelled sounds that the tagger was not trained on.", show_default=False)
-    ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="Instead of a tagger, scores that another tool has written.")
-    ] = None,
+    tagger: Tagger,
+    data: Data = None,
+    predictions: Predictions = None,
     by: By = None,
     mapping: options.LabelMap = None,
-    common: Annotated[
-        bool, typer.Option("--common", help="Only labels that both sides know, and clips that have scores.")
-    ] = False,
-    threshold: Annotated[
-        float | None, typer.Option(help="From which a score is a tag. [default: as stored; for --predictions 0.5]")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write NAME.json, or a folder that `earmark compare` reads.")
-    ] = None,
-    scores: Annotated[Path | None, typer.Option(help="Also write the clips' scores: a CSV, or .npz.")] = None,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Also hear what a run was trained on, for copies encoded or cut otherwise.")
-    ] = False,
-    allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on with clips it was trained on; the score is marked.")
-    ] = False,
+    common: Common = False,
+    threshold: Threshold = None,
+    out: Out = None,
+    scores: Scores = None,
+    audit: Audit = False,
+    allow_leak: AllowLeak = False,
     split: Split = None,
     fraction: options.Fraction = 1.0,
     views: Views = None,
     view_seconds: ViewSeconds = None,
     pool: Pool = None,
-    events: Annotated[
-        bool, typer.Option("--events", help="From when to when: DATA has starts and ends of labels (docs/events.md).")
-    ] = False,
-    recordings: Annotated[
-        Path | None, typer.Option(help="With --events: a table of all recordings, those without an event, too.")
-    ] = None,
-    collar: Annotated[
-        float | None,
-        typer.Option(help="With --events: a start or end may be off by so much. [default: 0.2]", metavar="SECONDS"),
-    ] = None,
+    events: Events = False,
+    recordings: Recordings = None,
+    collar: Collar = None,
     keep_share: KeepShare = None,
     min_seconds: MinSeconds = None,
     join_seconds: JoinSeconds = None,
@@ -101,49 +113,56 @@ def evaluate(
 
       earmark evaluate runs/birds field/ --events --min-seconds 0.5
     """
-    from earmark.evaluation.events import COLLAR_SECONDS
-    from earmark.flows.evaluate import evaluate as run_evaluation
-    from earmark.flows.evaluate import evaluate_predictions
-    from earmark.flows.evaluate_events import evaluate_events, evaluate_found
-
     show_log()
     how = {"split": split, "mapping": mapping, "common": common, "threshold": threshold}
     how |= {"audio_dir": audio_dir, "encoding": encoding}
     own = {"audit": audit, "allow_leak": allow_leak}
-    views_asked = {"views": views, "view_seconds": parse_seconds(view_seconds)}
-    require_sides(data, predictions, views_asked | own)
-    wishes = keep_share, min_seconds, join_seconds
-    rule = event_rule(events, False, *wishes)
-    of_clips = {"by": by or (), "fraction": fraction, "pool": pool, "folder_tricks": folder_tricks, "merge": merge}
+    heard = {"views": views, "view_seconds": parse_seconds(view_seconds)}
+    require_sides(data, predictions, heard | own)
+    rule = event_rule(events, False, keep_share, min_seconds, join_seconds)
     if events:
-        asked = {**views_asked, **of_clips, "fraction": fraction < 1, "no_merge": not merge, "scores": scores}
-        require_kind(events, {name: value for name, value in asked.items() if name != "merge"})
-        how |= {"recordings": recordings, "collar": COLLAR_SECONDS if collar is None else collar}
-        how["rule"] = None if wishes == (None, None, None) else rule
-        evaluated = (
-            evaluate_found(predictions, tagger, **how) if predictions else evaluate_events(tagger, data, **how, **own)
-        )
+        asked = {"by": by, "fraction": fraction < 1, "pool": pool, "scores": scores, **heard}
+        require_kind(events, {**asked, "folder_tricks": folder_tricks, "no_merge": not merge})
+        no_rule = (keep_share, min_seconds, join_seconds) == (None, None, None)
+        how |= {"recordings": recordings, "collar": collar, "rule": None if no_rule else rule}
+        evaluated = judge_events(tagger, data, predictions, how, own)
     else:
         require_kind(events, {"recordings": recordings, "collar": collar is not None})
-        if predictions:
-            evaluated = evaluate_predictions(predictions, tagger, **how, **of_clips)
-        else:
-            evaluated = run_evaluation(tagger, data, **how, **of_clips, **views_asked, **own)
+        how |= {"by": by or (), "fraction": fraction, "pool": pool, "folder_tricks": folder_tricks, "merge": merge}
+        evaluated = judge_clips(tagger, data, predictions, how, heard | own)
     if out:
         evaluated.save(out)
     if scores:
         evaluated.predictions.save(scores)
     if as_json:
         print_json(evaluated.to_dict())
-    elif events:
-        print_events(evaluated)
     else:
-        print_evaluation(evaluated)
+        (print_events if events else print_evaluation)(evaluated)
     if evaluated.failures:
         messages.print(f"{len(evaluated.failures)} files could not be read:")
         for path, reason in evaluated.failures:
             messages.print(f"  {path}: {reason}")
         raise typer.Exit(1)
+
+
+def judge_clips(
+    tagger: Path, data: Path | None, predictions: Path | None, how: dict[str, Any], own: dict[str, Any]
+) -> Evaluated:
+    """Clips by their labels. own: what is of a tagger alone."""
+    from earmark.flows.evaluate import evaluate, evaluate_predictions
+
+    return evaluate_predictions(predictions, tagger, **how) if predictions else evaluate(tagger, data, **how, **own)
+
+
+def judge_events(
+    tagger: Path, data: Path | None, predictions: Path | None, how: dict[str, Any], own: dict[str, Any]
+) -> EventsEvaluated:
+    """Recordings by their events. own: what is of a tagger alone."""
+    from earmark.flows.evaluate_events import evaluate_events, evaluate_found
+
+    if how["collar"] is None:
+        del how["collar"]
+    return evaluate_found(predictions, tagger, **how) if predictions else evaluate_events(tagger, data, **how, **own)
 
 
 def require_kind(events: bool, asked: Mapping[str, Any]) -> None:

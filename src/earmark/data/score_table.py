@@ -95,6 +95,7 @@ def read_scores(path: Path, manifest: Manifest, *, encoding: str | None = None, 
 
 
 def first_column(columns: dict[str, str], names: Sequence[str]) -> str | None:
+    """The column of the first of some names that there is; `columns` from names without case to those written."""
     return next((columns[name] for name in names if name in columns), None)
 
 
