@@ -91,6 +91,13 @@ def test_recordings_are_named_by_path_file_name_or_stem(recordings, tmp_path, na
     assert found.events[0]["dog"].tolist() == [[1, 2]] and found.events[1] == {} and found.n_named == 1
 
 
+def test_recordings_of_one_name_are_told_apart_by_a_path_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recordings = Manifest.build(tmp_path / "field", ["n/a.wav", "s/a.wav"], [("dog",), ("dog",)])
+    path = table(tmp_path / "f.csv", "path,start,end,label,score", "field/s/a.wav,1,2,dog,1", "a.wav,3,4,dog,1")
+    assert [sorted(each) for each in read_found(path, recordings).events] == [[], ["dog"]]
+
+
 def test_a_row_that_says_unknown_without_a_score_is_no_event(recordings, tmp_path):
     path = table(tmp_path / "f.csv", "path,start,end,label,score", "a.wav,0,9,unknown,", "b.wav,1,2,unknown,0.7")
     found = read_found(path, recordings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ from earmark.data.readers.table import Table, load_table
 from earmark.data.score_table import (
     ENDS,
     NAMES,
-    NO_CLASSES,
     SCORES,
     STARTS,
+    class_columns,
     find_clips,
     first_column,
     label_column,
@@ -83,14 +84,10 @@ def read_found(
         )
     rows = _Rows(table, name, start, end, _places(table.column(name), recordings, path))
     label, score = label_column(table, columns, recordings), first_column(columns, SCORES)
-    classes = [
-        each
-        for each in table.columns
-        if each in recordings.vocabulary or (each.casefold() not in NO_CLASSES and each not in (label, score))
-    ]
-    if label and (score or not numeric_columns(table, classes, recordings)):
+    numeric = numeric_columns(table, class_columns(table, label, score, recordings), recordings)
+    if label and (score or not numeric):
         return _from_rows(rows, label, score, recordings, threshold)
-    return _from_windows(rows, numeric_columns(table, classes, recordings), recordings)
+    return _from_windows(rows, numeric, recordings)
 
 
 @dataclass(frozen=True)
@@ -105,10 +102,12 @@ class _Rows:
 
 
 def _places(names: Sequence[str], recordings: Manifest, path: Path) -> np.ndarray:
-    """The recording of each row, −1 = none of them."""
+    """The recording of each row, −1 = none of them; also by a path from where we are, as `earmark tag` writes it."""
     keys = [plain_name(name) for name in names]
     known = find_clips(dict.fromkeys(keys), recordings)
-    places = np.array([known[key][0] if key in known else -1 for key in keys])
+    files = {os.path.abspath(file): number for number, file in enumerate(recordings.files)}
+    numbers = {key: known[key][0] if key in known else files.get(os.path.abspath(key), -1) for key in set(keys)}
+    places = np.array([numbers[key] for key in keys])
     if not (places >= 0).any():
         raise ManifestError(
             f"{path}: none of its {len(keys)} rows is of a recording of the data (found '{keys[0]}', expected such as "

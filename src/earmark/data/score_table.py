@@ -71,11 +71,7 @@ def read_scores(path: Path, manifest: Manifest, *, encoding: str | None = None, 
             f"{', '.join(NAMES[:6])}."
         )
     label, score = label_column(table, columns, manifest), first_column(columns, SCORES)
-    classes = [
-        each
-        for each in table.columns
-        if each in manifest.vocabulary or (each.casefold() not in NO_CLASSES and each not in (label, score))
-    ]
+    classes = class_columns(table, label, score, manifest)
     if label and (score or not numeric_columns(table, classes, manifest)):
         rows = _rows_of(table, name, columns, manifest)
         return _from_tags(table, rows, label, score, manifest)
@@ -97,6 +93,15 @@ def read_scores(path: Path, manifest: Manifest, *, encoding: str | None = None, 
 def first_column(columns: dict[str, str], names: Sequence[str]) -> str | None:
     """The column of the first of some names that there is; `columns` from names without case to those written."""
     return next((columns[name] for name in names if name in columns), None)
+
+
+def class_columns(table: Table, label: str | None, score: str | None, manifest: Manifest) -> list[str]:
+    """The columns that may be of a label each: those that have a label's name, or no other meaning."""
+    return [
+        each
+        for each in table.columns
+        if each in manifest.vocabulary or (each.casefold() not in NO_CLASSES and each not in (label, score))
+    ]
 
 
 def label_column(table: Table, columns: dict[str, str], manifest: Manifest) -> str | None:
