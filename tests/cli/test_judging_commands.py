@@ -6,6 +6,7 @@ import csv
 import json
 
 import pytest
+from rich.table import Table
 from typer.testing import CliRunner
 
 from earmark.cli import console
@@ -82,3 +83,54 @@ def test_what_contradicts_itself_is_refused(tables, words, message):
     names = {"LABELS": tables[0], "OURS": tables[1]}
     with pytest.raises(ConfigError, match=message):
         run(*(names.get(word, word) for word in words))
+
+
+@pytest.fixture
+def events(tmp_path):
+    """Events that are there, and some that were found; the recordings are not here."""
+
+    def write(name, *lines):
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return str(tmp_path / name)
+
+    return (
+        write("truth.csv", "path,start,end,label", "a.wav,1,3,dog", "b.wav,4,5,owl"),
+        write("found.csv", "path,start,end,label,score", "a.wav,1.1,3.1,dog,0.9", "b.wav,1,2,owl,0.4"),
+        write("all.csv", "path,labels", "a.wav,dog;", "b.wav,owl;", "c.wav,;"),
+    )
+
+
+def test_events_are_judged_told_and_kept(events, tmp_path, monkeypatch):
+    truth, found, whole = events
+    words = ("evaluate", truth, "--predictions", found, "--events", "--recordings", whole)
+    said = []
+    monkeypatch.setattr(console.output, "print", lambda *words, **_: said.extend(words))
+    run(*words)
+    assert [each.title for each in said if isinstance(each, Table)] == [
+        "3 recordings, 2 events, 2 found by found",
+        "labels",
+    ]
+    assert "In 1 of 3 recordings nothing sounds: what is found is false." in said
+    document = json.loads(run(*words, "--json", "--out", str(tmp_path / "judged")).stdout)
+    assert document["scores"]["event"]["f1_micro"]["value"] == 0.5 and document["collar_seconds"] == 0.2
+    assert json.loads((tmp_path / "judged" / "event_scores.json").read_text(encoding="utf-8")) == document
+    close = json.loads(run(*words, "--json", "--collar", "0.05", "--min-seconds", "1.5", "--threshold", "0.5").stdout)
+    assert close["scores"]["onset"]["f1_micro"]["value"] == 0 and close["n_found"] == 1
+    assert close["rule"] == {"keep_share": 0.5, "min_seconds": 1.5, "join_seconds": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--events", "--by", "site"), "--by: is of clips, and --events judges recordings"),
+        (("--events", "--no-merge"), "--no-merge: is of clips"),
+        (("--events", "--scores", "s.csv"), "--scores: is of clips"),
+        (("--collar", "0.1"), "--collar: is of events. Add --events"),
+        (("--recordings", "all.csv"), "--recordings: is of events. Add --events"),
+        (("--min-seconds", "1"), "--min-seconds: tells how events are found. Add --events"),
+    ],
+)
+def test_options_of_clips_and_of_events_are_not_mixed(events, words, message):
+    truth, found, _ = events
+    with pytest.raises(ConfigError, match=message):
+        run("evaluate", truth, "--predictions", found, *words)

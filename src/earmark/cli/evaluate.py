@@ -10,9 +10,11 @@ import typer
 
 from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_scorecard, print_table, show_log
+from earmark.cli.tag import JoinSeconds, KeepShare, MinSeconds, event_rule
 
 if TYPE_CHECKING:
     from earmark.flows.judging import Evaluated
+    from earmark.flows.judging_events import EventsEvaluated
 
 By = Annotated[
     list[str] | None,
@@ -30,42 +32,67 @@ ViewSeconds = Annotated[
 Pool = Annotated[str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")]
 
 
+Tagger = Annotated[
+    Path,
+    typer.Argument(
+        help="A tagger file or folder, a name of `earmark models`, or a run's folder; left out with --predictions."
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Argument(help="Labelled sounds that the tagger was not trained on.", show_default=False)
+]
+Predictions = Annotated[Path | None, typer.Option(help="Instead of a tagger, scores that another tool has written.")]
+Common = Annotated[
+    bool, typer.Option("--common", help="Only labels that both sides know, and clips that have scores.")
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="From which a score is a tag. [default: as stored; for --predictions 0.5]")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Also write NAME.json, or a folder that `earmark compare` reads.")
+]
+Scores = Annotated[Path | None, typer.Option(help="Also write the clips' scores: a CSV, or .npz.")]
+Audit = Annotated[
+    bool, typer.Option("--audit", help="Also hear what a run was trained on, for copies encoded or cut otherwise.")
+]
+AllowLeak = Annotated[
+    bool, typer.Option("--allow-leak", help="Go on with clips it was trained on; the score is marked.")
+]
+Events = Annotated[
+    bool, typer.Option("--events", help="From when to when: DATA has starts and ends of labels (docs/events.md).")
+]
+Recordings = Annotated[
+    Path | None, typer.Option(help="With --events: a table of all recordings, those without an event, too.")
+]
+Collar = Annotated[
+    float | None,
+    typer.Option(help="With --events: a start or end may be off by so much. [default: 0.2]", metavar="SECONDS"),
+]
+
+
 def evaluate(
-    tagger: Annotated[
-        Path,
-        typer.Argument(
-            help="A tagger file or folder, a name of `earmark models`, or a run's folder; left out with --predictions."
-        ),
-    ],
-    data: Annotated[
-        Path | None, typer.Argument(help="Labelled sounds that the tagger was not trained on.", show_default=False)
-    ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="Instead of a tagger, scores that another tool has written.")
-    ] = None,
+    tagger: Tagger,
+    data: Data = None,
+    predictions: Predictions = None,
     by: By = None,
     mapping: options.LabelMap = None,
-    common: Annotated[
-        bool, typer.Option("--common", help="Only labels that both sides know, and clips that have scores.")
-    ] = False,
-    threshold: Annotated[
-        float | None, typer.Option(help="From which a score is a tag. [default: as stored; for --predictions 0.5]")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write NAME.json, or a folder that `earmark compare` reads.")
-    ] = None,
-    scores: Annotated[Path | None, typer.Option(help="Also write the clips' scores: a CSV, or .npz.")] = None,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Also hear what a run was trained on, for copies encoded or cut otherwise.")
-    ] = False,
-    allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on with clips it was trained on; the score is marked.")
-    ] = False,
+    common: Common = False,
+    threshold: Threshold = None,
+    out: Out = None,
+    scores: Scores = None,
+    audit: Audit = False,
+    allow_leak: AllowLeak = False,
     split: Split = None,
     fraction: options.Fraction = 1.0,
     views: Views = None,
     view_seconds: ViewSeconds = None,
     pool: Pool = None,
+    events: Events = False,
+    recordings: Recordings = None,
+    collar: Collar = None,
+    keep_share: KeepShare = None,
+    min_seconds: MinSeconds = None,
+    join_seconds: JoinSeconds = None,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,
@@ -83,20 +110,26 @@ def evaluate(
       earmark evaluate other-site/labels.csv --predictions submission.csv --out judged/
 
       earmark evaluate runs/birds other-site/labels.csv --views ends --pool geometric
-    """
-    from earmark.flows.evaluate import evaluate as run_evaluation
-    from earmark.flows.evaluate import evaluate_predictions
 
+      earmark evaluate runs/birds field/ --events --min-seconds 0.5
+    """
     show_log()
-    how = {"split": split, "by": by or (), "mapping": mapping, "common": common, "threshold": threshold}
-    how |= {"audio_dir": audio_dir, "encoding": encoding, "folder_tricks": folder_tricks, "merge": merge}
-    how |= {"fraction": fraction, "pool": pool}
-    heard = {"views": views, "view_seconds": parse_seconds(view_seconds), "audit": audit, "allow_leak": allow_leak}
-    require_sides(data, predictions, heard)
-    if predictions:
-        evaluated = evaluate_predictions(predictions, tagger, **how)
+    how = {"split": split, "mapping": mapping, "common": common, "threshold": threshold}
+    how |= {"audio_dir": audio_dir, "encoding": encoding}
+    own = {"audit": audit, "allow_leak": allow_leak}
+    heard = {"views": views, "view_seconds": parse_seconds(view_seconds)}
+    require_sides(data, predictions, heard | own)
+    rule = event_rule(events, False, keep_share, min_seconds, join_seconds)
+    if events:
+        asked = {"by": by, "fraction": fraction < 1, "pool": pool, "scores": scores, **heard}
+        require_kind(events, {**asked, "folder_tricks": folder_tricks, "no_merge": not merge})
+        no_rule = (keep_share, min_seconds, join_seconds) == (None, None, None)
+        how |= {"recordings": recordings, "collar": collar, "rule": None if no_rule else rule}
+        evaluated = judge_events(tagger, data, predictions, how, own)
     else:
-        evaluated = run_evaluation(tagger, data, **how, **heard)
+        require_kind(events, {"recordings": recordings, "collar": collar is not None})
+        how |= {"by": by or (), "fraction": fraction, "pool": pool, "folder_tricks": folder_tricks, "merge": merge}
+        evaluated = judge_clips(tagger, data, predictions, how, heard | own)
     if out:
         evaluated.save(out)
     if scores:
@@ -104,12 +137,48 @@ def evaluate(
     if as_json:
         print_json(evaluated.to_dict())
     else:
-        print_evaluation(evaluated)
+        (print_events if events else print_evaluation)(evaluated)
     if evaluated.failures:
         messages.print(f"{len(evaluated.failures)} files could not be read:")
         for path, reason in evaluated.failures:
             messages.print(f"  {path}: {reason}")
         raise typer.Exit(1)
+
+
+def judge_clips(
+    tagger: Path, data: Path | None, predictions: Path | None, how: dict[str, Any], own: dict[str, Any]
+) -> Evaluated:
+    """Clips by their labels. own: what is of a tagger alone."""
+    from earmark.flows.evaluate import evaluate, evaluate_predictions
+
+    return evaluate_predictions(predictions, tagger, **how) if predictions else evaluate(tagger, data, **how, **own)
+
+
+def judge_events(
+    tagger: Path, data: Path | None, predictions: Path | None, how: dict[str, Any], own: dict[str, Any]
+) -> EventsEvaluated:
+    """Recordings by their events. own: what is of a tagger alone."""
+    from earmark.flows.evaluate_events import evaluate_events, evaluate_found
+
+    if how["collar"] is None:
+        del how["collar"]
+    return evaluate_found(predictions, tagger, **how) if predictions else evaluate_events(tagger, data, **how, **own)
+
+
+def require_kind(events: bool, asked: Mapping[str, Any]) -> None:
+    """Refuse options of events where clips are judged, and of clips where events are.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from earmark.errors import ConfigError
+
+    for name, value in asked.items():
+        if value:
+            option = f"--{name.replace('_', '-')}"
+            if events:
+                raise ConfigError(f"{option}: is of clips, and --events judges recordings. Leave out one of them.")
+            raise ConfigError(f"{option}: is of events. Add --events.")
 
 
 def require_sides(data: Path | None, predictions: Path | None, heard: Mapping[str, Any]) -> None:
@@ -137,6 +206,17 @@ def print_evaluation(evaluated: Evaluated) -> None:
     for table in (evaluated.class_table(), *map(evaluated.slice_table, evaluated.slices)):
         output.print()
         print_table(*table)
+
+
+def print_events(evaluated: EventsEvaluated) -> None:
+    """Scores of events and what must be known of them, then the labels."""
+    output.print()
+    print_table(*evaluated.table())
+    output.print()
+    for remark in evaluated.remarks:
+        output.print(remark)
+    output.print()
+    print_table(*evaluated.label_table())
 
 
 def parse_seconds(text: str | None) -> tuple[float, ...]:

@@ -87,7 +87,7 @@ def tag(
     from earmark.tagger.rows import Selection
 
     format = "jsonl" if as_json else format
-    rule = _event_rule(events, timeline, keep_share, min_seconds, join_seconds)
+    rule = event_rule(events, timeline, keep_share, min_seconds, join_seconds)
     selection = Selection(top, threshold, all_scores, rule)
     opened = load_tagger(tagger)
     names = names_of(paths)
@@ -119,7 +119,7 @@ def names_of(paths: Iterable[str]) -> list[str]:
     return names
 
 
-def _event_rule(events: bool, timeline: bool, *wishes: float | None) -> EventRule | None:
+def event_rule(events: bool, timeline: bool, *wishes: float | None) -> EventRule | None:
     """How windows become events; None if they do not.
 
     Args:

@@ -64,22 +64,18 @@ def read_scores(path: Path, manifest: Manifest, *, encoding: str | None = None, 
     """
     table = load_table(path, encoding)
     columns = {name.casefold(): name for name in reversed(table.columns)}
-    name = _first(columns, NAMES)
+    name = first_column(columns, NAMES)
     if name is None:
         raise ManifestError(
             f"{path}: no column names the clips (found: {', '.join(table.columns)}). Call it one of "
             f"{', '.join(NAMES[:6])}."
         )
-    label, score = _label_column(table, columns, manifest), _first(columns, SCORES)
-    classes = [
-        each
-        for each in table.columns
-        if each in manifest.vocabulary or (each.casefold() not in NO_CLASSES and each not in (label, score))
-    ]
-    if label and (score or not _numeric(table, classes, manifest)):
+    label, score = label_column(table, columns, manifest), first_column(columns, SCORES)
+    classes = class_columns(table, label, score, manifest)
+    if label and (score or not numeric_columns(table, classes, manifest)):
         rows = _rows_of(table, name, columns, manifest)
         return _from_tags(table, rows, label, score, manifest)
-    numeric = _numeric(table, [*classes, *filter(None, (label, score))], manifest)
+    numeric = numeric_columns(table, [*classes, *filter(None, (label, score))], manifest)
     if not numeric:
         raise ManifestError(
             f"{path}: holds no scores (found: {', '.join(table.columns)}). Give a column per label, or the columns "
@@ -94,11 +90,21 @@ def read_scores(path: Path, manifest: Manifest, *, encoding: str | None = None, 
     return ScoreTable(found.predictions, found.no_chances, found.missing, (*found.remarks, said))
 
 
-def _first(columns: dict[str, str], names: Sequence[str]) -> str | None:
+def first_column(columns: dict[str, str], names: Sequence[str]) -> str | None:
+    """The column of the first of some names that there is; `columns` from names without case to those written."""
     return next((columns[name] for name in names if name in columns), None)
 
 
-def _label_column(table: Table, columns: dict[str, str], manifest: Manifest) -> str | None:
+def class_columns(table: Table, label: str | None, score: str | None, manifest: Manifest) -> list[str]:
+    """The columns that may be of a label each: those that have a label's name, or no other meaning."""
+    return [
+        each
+        for each in table.columns
+        if each in manifest.vocabulary or (each.casefold() not in NO_CLASSES and each not in (label, score))
+    ]
+
+
+def label_column(table: Table, columns: dict[str, str], manifest: Manifest) -> str | None:
     """The column that holds labels: the first with one of the data, else the first that has the name of one."""
     named = [columns[name] for name in LABELS if name in columns]
     known = [each for each in named if any(cell in manifest.vocabulary for cell in set(table.column(each)))]
@@ -114,7 +120,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _numeric(table: Table, classes: Sequence[str], manifest: Manifest) -> list[str]:
+def numeric_columns(table: Table, classes: Sequence[str], manifest: Manifest) -> list[str]:
     """The columns that are scores: those with the name of a label, and any others that hold nothing but numbers."""
     return [each for each in classes if each in manifest.vocabulary or all(map(_is_number, set(table.columns[each])))]
 
@@ -124,8 +130,8 @@ def _from_columns(table: Table, rows: _Rows, labels: Sequence[str], manifest: Ma
     scores = np.empty((len(rows.rows), len(labels)))
     faults: list[str] = []
     for number, label in enumerate(labels):
-        scores[:, number] = _numbers(table, label, rows.rows, faults)
-    _refuse(table, faults)
+        scores[:, number] = read_numbers(table, label, rows.rows, faults)
+    refuse(table, faults)
     if not rows.is_timed:
         counts = Counter(rows.clips.tolist())
         ids = manifest.clip_ids
@@ -158,8 +164,8 @@ def _from_tags(table: Table, rows: _Rows, label: str, score: str | None, manifes
     """A row per tag, or the best labels of a clip in one cell."""
     cells = table.column(label)
     faults: list[str] = []
-    values = _numbers(table, score, rows.rows, faults) if score else np.ones(len(rows.rows))
-    _refuse(table, faults)
+    values = read_numbers(table, score, rows.rows, faults) if score else np.ones(len(rows.rows))
+    refuse(table, faults)
     tags = []
     for clip, row, value in zip(rows.clips.tolist(), rows.rows.tolist(), values.tolist(), strict=True):
         cell = cells[row]
@@ -198,7 +204,7 @@ def _predictions(
     )
 
 
-def _numbers(table: Table, name: str, rows: np.ndarray, faults: list[str]) -> np.ndarray:
+def read_numbers(table: Table, name: str, rows: np.ndarray, faults: list[str]) -> np.ndarray:
     """The cells of some rows as numbers; those that are none, or too large for float32, become faults."""
     cells = np.array(table.columns[name], dtype=object)[rows]
     try:
@@ -213,7 +219,7 @@ def _numbers(table: Table, name: str, rows: np.ndarray, faults: list[str]) -> np
     return values
 
 
-def _refuse(table: Table, faults: Sequence[str]) -> None:
+def refuse(table: Table, faults: Sequence[str]) -> None:
     """Refuse scores that are none."""
     if faults:
         raise ManifestError(
@@ -224,13 +230,13 @@ def _refuse(table: Table, faults: Sequence[str]) -> None:
 
 def _rows_of(table: Table, name: str, columns: dict[str, str], manifest: Manifest) -> _Rows:
     """Which rows are of which clips."""
-    keys = [_plain(cell) for cell in table.column(name)]
-    clips_of = _find_clips(dict.fromkeys(keys), manifest)
-    times = [_first(columns, names) for names in (STARTS, ENDS)]
+    keys = [plain_name(cell) for cell in table.column(name)]
+    clips_of = find_clips(dict.fromkeys(keys), manifest)
+    times = [first_column(columns, names) for names in (STARTS, ENDS)]
     faults: list[str] = []
     everything = np.arange(len(keys))
-    starts, ends = (_numbers(table, each, everything, faults) if each else None for each in times)
-    _refuse(table, faults)
+    starts, ends = (read_numbers(table, each, everything, faults) if each else None for each in times)
+    refuse(table, faults)
     first, last = manifest.table["start"].to_numpy(), np.nan_to_num(manifest.table["end"].to_numpy(), nan=np.inf)
     is_timed = starts is not None and ends is not None
     clips, rows, unclear = [], [], []
@@ -255,17 +261,17 @@ def _rows_of(table: Table, name: str, columns: dict[str, str], manifest: Manifes
     return _Rows(np.array(clips), np.array(rows), is_timed)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name as it is compared: one way to write each letter, and slashes."""
     return unicodedata.normalize("NFC", name.strip()).replace("\\", "/").removeprefix("./")
 
 
-def _find_clips(keys: Sequence[str] | dict[str, None], manifest: Manifest) -> dict[str, list[int]]:
+def find_clips(keys: Sequence[str] | dict[str, None], manifest: Manifest) -> dict[str, list[int]]:
     """The clips of each name: by id, by path, or by a file name that is one file's alone on both sides."""
-    by_id = {_plain(name): [number] for number, name in enumerate(manifest.clip_ids)}
+    by_id = {plain_name(name): [number] for number, name in enumerate(manifest.clip_ids)}
     by_path: dict[str, list[int]] = defaultdict(list)
     for number, path in enumerate(manifest.table["path"]):
-        by_path[_plain(path)].append(number)
+        by_path[plain_name(path)].append(number)
     found = {key: by_id.get(key) or by_path.get(key, []) for key in keys}
     for part in ("name", "stem"):
         files = _by_part(by_path, part)

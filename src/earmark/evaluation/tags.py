@@ -69,7 +69,7 @@ def judge_tags(
     (0.5, 0.5, 0.5)
     """
     whole = tag_intervals(targets, tags, resamples, weights)
-    counts, drawn = _counts(targets, tags, weights), _resampled_counts(targets, tags, resamples, weights)
+    counts, drawn = _counts(targets, tags, weights), _drawn(_weighted(targets, tags, weights), resamples)
     known = np.ones(np.shape(tags)) if weights is None else np.asarray(weights) > 0
     n_tags, n_positive = ((known * each).sum(axis=0).astype(int).tolist() for each in (tags, targets))
 
@@ -106,13 +106,34 @@ def tag_intervals(
         targets: (rows, classes), 0 or 1. tags: (rows, classes) bool, see `thresholds.tags_of`.
         resamples: what `draw` gave for these rows. weights: (rows, classes), 0 = unknown.
     """
-    drawn, n_nan = _tag_values(*_resampled_counts(targets, tags, resamples, weights))
-    whole, _ = _tag_values(*(each[:, None] for each in _counts(targets, tags, weights)))
+    return count_intervals(_weighted(targets, tags, weights), resamples)
+
+
+def count_intervals(counts: Counts, resamples: Resamples) -> dict[str, Interval]:
+    """Precision, recall and F1, macro and micro, with intervals, of what was counted in each row.
+
+    Args:
+        counts: of what is named and right, of all that is named, of all that is there, each (rows, classes).
+        resamples: what `draw` gave for these rows.
+    """
+    drawn, n_nan = _tag_values(*_drawn(counts, resamples))
+    whole, _ = _tag_values(*(each.sum(axis=0)[:, None] for each in counts))
     found = {}
     for name, value in whole.items():
         missing = n_nan if name.endswith("macro") else int(np.isnan(drawn[name]).sum())
         found[name] = summarise(float(value[0]), drawn[name], missing, resamples.n_groups, least=0.0)
     return found
+
+
+def class_f1_intervals(counts: Counts, resamples: Resamples) -> list[Interval]:
+    """F1 of each class with its interval; nan for a class that is not there. Arguments as for `count_intervals`."""
+    *_, whole = _class_values(*(each.sum(axis=0) for each in counts))
+    *_, drawn = _class_values(*_drawn(counts, resamples))
+    n_groups = np.count_nonzero(_by_group(counts[2], resamples), axis=0).tolist()
+    return [
+        summarise(value, values, int(np.isnan(values).sum()), n, least=0.0)
+        for value, values, n in zip(whole.tolist(), drawn, n_groups, strict=True)
+    ]
 
 
 def tags_per_class(targets: np.ndarray, tags: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -127,10 +148,9 @@ def _counts(targets, tags, weights) -> Counts:
     return tuple(each.sum(axis=0) for each in _weighted(targets, tags, weights))
 
 
-def _resampled_counts(targets, tags, resamples, weights) -> Counts:
-    """`_counts` of every resample, each (classes, resamples)."""
-    weighted = _weighted(targets, tags, weights)
-    return tuple((resamples.group_counts @ _by_group(each, resamples)).T for each in weighted)
+def _drawn(counts: Counts, resamples: Resamples) -> Counts:
+    """The counts of every resample, each (classes, resamples)."""
+    return tuple((resamples.group_counts @ _by_group(each, resamples)).T for each in counts)
 
 
 def _by_group(values: np.ndarray, resamples: Resamples) -> np.ndarray:

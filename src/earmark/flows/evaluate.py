@@ -317,16 +317,21 @@ def choose_split(manifest: Manifest, split: str | None) -> tuple[Manifest, list[
 
 
 def counted(scorecard: Scorecard, table: Path, source: Path, name: str) -> Scorecard:
-    """Count a look at a locked test split, beside its table and, of a run's tagger, in the run; it says how many."""
+    """The scorecard of a look at a locked test split, which is counted; it says how many there are."""
     metric = scorecard.primary_metric
-    look, n_looks = count_look(table, source, metric, scorecard.models[name].metrics[metric].value)
+    remark = look_counted(table, source, metric, scorecard.models[name].metrics[metric].value)
+    return replace(scorecard, remarks=(*scorecard.remarks, remark))
+
+
+def look_counted(table: Path, source: Path, metric: str, value: float) -> str:
+    """Count a look at a locked test split, beside its table and, of a run's tagger, in the run; the remark."""
+    look, n_looks = count_look(table, source, metric, value)
     run = Run(source.resolve().parent)
     if run.scorecard.exists() and not source.name.endswith(".csv"):
         add_look(run.test_looks, look)
         write_text(run.card, card_text(run))
         write_report(run.folder)
-    remark = f"Look {n_looks} at this locked test split. Choosing by what is seen there uses it up."
-    return replace(scorecard, remarks=(*scorecard.remarks, remark))
+    return f"Look {n_looks} at this locked test split. Choosing by what is seen there uses it up."
 
 
 def require_unseen(

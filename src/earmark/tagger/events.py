@@ -205,6 +205,18 @@ class _Track:
         return Event(label, self.peak, self.start, self.end, float(total / seconds))
 
 
+def step_scores(scores: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """What events are found in: the windows of one recording as steps that do not overlap.
+
+    Returns:
+        Edges in seconds (steps + 1,), and the mean of the windows over each step, float32 (steps, labels), nan where
+        there is none.
+    """
+    steps = _Steps(scores)
+    columns = [steps.score(number) for number in range(len(scores.labels))]
+    return steps.edges, np.stack(columns, axis=1)
+
+
 class _Steps:
     """A stretch of a recording cut wherever a window starts or ends.
 

@@ -26,6 +26,7 @@ def read_manifest(
     merge: bool = True,
     problems: list[RowProblem] | None = None,
     look_for_files: bool = True,
+    events: bool = False,
 ) -> Manifest:
     """Read labelled clips.
 
@@ -40,6 +41,7 @@ def read_manifest(
             all their labels; if not, that is an error.
         problems: gains a RowProblem for each fault of a row, which is left out; None to raise all of them at once.
         look_for_files: whether a table's files must exist; if not, its paths are taken as written.
+        events: whether rows are events: one may be a point in time, and one without a label names a recording.
 
     Raises:
         ManifestError: what is wrong, with all bad rows at once.
@@ -61,12 +63,18 @@ def read_manifest(
     if folder_tricks and (table is not None or annotated):
         raise ManifestError(f"{path}: --folder-tricks is for a folder per class, and this is none. Leave it out.")
     if annotated:
-        manifest = read_annotations(path, audio_dir=folder, encoding=encoding, problems=problems)
+        manifest = read_annotations(path, audio_dir=folder, encoding=encoding, problems=problems, events=events)
     elif table is None:
         manifest = read_folder(path, tricks=folder_tricks, merge=merge, problems=problems)
     else:
         manifest = read_table(
-            table, folder, encoding=encoding, merge=merge, problems=problems, look_for_files=look_for_files
+            table,
+            folder,
+            encoding=encoding,
+            merge=merge,
+            problems=problems,
+            look_for_files=look_for_files,
+            events=events,
         )
     _find_mojibake(path, manifest, problems)
     return manifest

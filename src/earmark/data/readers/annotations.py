@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ def read_annotations(
     background_seconds: float = 1.0,
     encoding: str | None = None,
     problems: list[RowProblem] | None = None,
+    events: bool = False,
 ) -> Manifest:
     """Read annotated regions as clips, each recording a group.
 
@@ -72,6 +74,7 @@ def read_annotations(
         background_seconds: the shortest such stretch.
         encoding: of the files; found unless given.
         problems: gains the faulty lines, which are left out; None to raise them.
+        events: whether a region may be a point in time, and a recording without any is a clip without a label.
 
     Raises:
         ManifestError: there are no annotations, or lines are wrong (all of them are told at once).
@@ -91,19 +94,23 @@ def read_annotations(
     n_lines, formats = 0, Counter()
     for file in files:
         text = _text(file, encoding)
-        events, read_as = _events(text, file)
+        lines, read_as = _events(text, file)
         formats[read_as] += 1
-        n_lines += len(events)
-        if not events:
+        n_lines += len(lines)
+        if not lines:
             for sound in places.called_as(file):
                 _note(sound.as_posix(), places, recordings)
-        for event in events:
-            faults += _take(event, file, places, recordings)
+        for line in lines:
+            faults += _take(line, file, places, recordings, events)
     if faults and (problems is None or not any(recording.labels for recording in recordings.values())):
         raise ManifestError(_lines_wrong(path, faults, n_lines, places.root))
     if problems is not None:
         problems += faults
     _tell(path, formats, places, recordings)
+    if events:
+        for recording in recordings.values():
+            if not recording.labels and recording.whole:
+                recording.labels[0.0, math.nan if recording.seconds is None else round(recording.seconds, 6)] = []
     return _manifest(path, places.root, recordings, background_seconds if background else None)
 
 
@@ -182,7 +189,9 @@ def _events(text: str, file: Path) -> tuple[list[Event], str]:
     return label_track.read_label_track(text), AUDACITY
 
 
-def _take(event: Event, file: Path, places: Recordings, recordings: dict[str, _Annotated]) -> list[RowProblem]:
+def _take(
+    event: Event, file: Path, places: Recordings, recordings: dict[str, _Annotated], may_be_point: bool
+) -> list[RowProblem]:
     """Add one line's region to its recording, or say what is wrong with it."""
     where = f"{file} row {event.line}"
     try:
@@ -192,7 +201,7 @@ def _take(event: Event, file: Path, places: Recordings, recordings: dict[str, _A
     recording = _note(path, places, recordings)
     if event.recording and not (event.start or event.end or event.label):
         return []  # a recording in which nothing happens
-    region, wrong = _region(event, recording.seconds)
+    region, wrong = _region(event, recording.seconds, may_be_point)
     faults = [RowProblem(where, path, "bad_row", wrong)] if wrong else []
     if not event.label:
         faults.append(RowProblem(where, path, "no_label", "the region has no label"))
@@ -215,7 +224,7 @@ def _note(path: str, places: Recordings, recordings: dict[str, _Annotated]) -> _
     return recordings[path]
 
 
-def _region(event: Event, seconds: float | None) -> tuple[tuple[float, float], str]:
+def _region(event: Event, seconds: float | None, may_be_point: bool) -> tuple[tuple[float, float], str]:
     """Start and end in the recording, to the microsecond; and what is wrong with them, "" if nothing."""
     times = {"start": event.start, "end": event.end, "file offset": event.offset or "0"}
     values = {name: to_seconds(cell) for name, cell in times.items()}
@@ -228,7 +237,7 @@ def _region(event: Event, seconds: float | None) -> tuple[tuple[float, float], s
     region = round(start, 6), round(end, 6)
     if start < 0:
         return region, f"start {start:g} s is negative"
-    if start == end:
+    if start == end and not may_be_point:
         return region, f"marks a point at {start:g} s, not a region. Give it an end"
     if start > end:
         return region, f"start {start:g} s is not before end {end:g} s"

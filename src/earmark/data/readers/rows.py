@@ -44,13 +44,14 @@ def read_table(
     merge: bool = True,
     problems: list[RowProblem] | None = None,
     look_for_files: bool = True,
+    events: bool = False,
 ) -> Manifest:
     """Read a labelled CSV, TSV or Parquet file.
 
     Args:
         path: a table in any usual encoding; as text separated by comma, tab or semicolon.
         audio_dir: where the sounds lie, if not beside or below the table.
-        encoding, merge, problems, look_for_files: as in `read_manifest`.
+        encoding, merge, problems, look_for_files, events: as in `read_manifest`.
 
     Raises:
         ManifestError: a column is missing, or rows are wrong (all of them are told at once).
@@ -65,10 +66,10 @@ def read_table(
         read_as = ", ".join(f"{role} from '{name}'" for role, name in roles.items())
         log.info("%s: %s", path, read_as)  # a table with our own names, such as a run's, needs no word
     faults = Faults(path, table.lines, table.column(roles["path"]))
-    columns = _labels(table, roles, faults)
+    columns = _labels(table, roles, faults, events)
     classes = columns.pop("classes", ())
     columns["paths"] = _paths(table.columns[roles["path"]], finder, look_for_files, faults)
-    columns |= _regions(table, roles, faults) | _roles(table, roles, faults)
+    columns |= _regions(table, roles, faults, events) | _roles(table, roles, faults)
     extras = _extras(table, roles, classes)
     check_states(columns, faults)
     kept = merge_repeated(columns, faults, merge)
@@ -77,7 +78,7 @@ def read_table(
     return Manifest.build(finder.root, columns.pop("paths"), columns.pop("labels"), **columns, extras=extras)
 
 
-def _labels(table: Table, roles: dict[str, str], faults: Faults) -> dict[str, Any]:
+def _labels(table: Table, roles: dict[str, str], faults: Faults, may_have_none: bool) -> dict[str, Any]:
     """What each row says of labels: columns of a Manifest, and `classes`, the columns that it came from if several."""
     if "labels" not in roles:
         return _class_columns(table, faults)
@@ -88,7 +89,7 @@ def _labels(table: Table, roles: dict[str, str], faults: Faults) -> dict[str, An
     if not any(labels):
         raise ManifestError(f"{where}: every cell is empty. Write each clip's label there.")
     columns = {"labels": labels, **dict(zip(more, others, strict=True))}
-    if not empty_is_meant:
+    if not empty_is_meant and not may_have_none:
         for row, said in enumerate(zip(*columns.values(), strict=True)):
             if not any(said):
                 faults.note(row, "no_label", "no label (if clips may have none, end every cell with ';')")
@@ -142,7 +143,7 @@ def _paths(cells: Sequence[str], finder: FileFinder, look: bool, faults: Faults)
     return paths
 
 
-def _regions(table: Table, roles: dict[str, str], faults: Faults) -> dict[str, np.ndarray]:
+def _regions(table: Table, roles: dict[str, str], faults: Faults, may_be_points: bool) -> dict[str, np.ndarray]:
     """Start and end of each row in seconds (0 and nan where not given); notes rows where they are wrong."""
     values = {}
     for role, default in (("start", 0.0), ("end", math.nan)):
@@ -158,7 +159,7 @@ def _regions(table: Table, roles: dict[str, str], faults: Faults) -> dict[str, n
     for row in np.flatnonzero(starts < 0):
         faults.note(int(row), "bad_row", f"start {starts[row]:g} s is negative")
     if "ends" in values:
-        for row in np.flatnonzero(starts >= values["ends"]):
+        for row in np.flatnonzero(starts > values["ends"] if may_be_points else starts >= values["ends"]):
             text = f"start {starts[row]:g} s is not before end {values['ends'][row]:g} s"
             faults.note(int(row), "bad_row", text)
     return values
