@@ -181,7 +181,7 @@ def judge(detected: Detected, truth: EventTruth, collar: float) -> EventsEvaluat
 
 
 def mixtures(data: Path, work: Path) -> dict[str, list[EventsEvaluated]]:
-    """Events in mixtures: of taggers that learnt from single clips, and of perfect windows."""
+    """Events in mixtures: of a tagger that learnt from single clips, and of perfect windows."""
     folder = data / "esc10-mixtures"
     rows = read_manifest(folder / "events.csv", events=True)
     truth = gather_events(rows, read_manifest(folder / "manifest.csv"))
@@ -191,8 +191,7 @@ def mixtures(data: Path, work: Path) -> dict[str, list[EventsEvaluated]]:
     on += settings("baseline=false")
     clips = clip_table(data, work)
     heads = train(clips, work / "clips", "--segment", "activity", *on, *short)
-    forest = train(clips, work / "clips-forest", "--segment", "activity", "--model", "forest", *short)
-    found = [hear(heads, "mn04_as+logistic", truth, folds), hear(forest, "forest", truth, folds)]
+    found = [hear(heads, "mn04_as+logistic", truth, folds)]
     ceilings = [perfect(truth, *each, onsets=False) for each in MIXTURE_WINDOWS]
     return {
         "taggers": [judge(each, truth, COLLAR_SECONDS) for each in found],
