@@ -255,7 +255,7 @@ def summary(found: dict) -> str:
                 ),
                 *((f"no server, {name}", "", rate, "", "") for name, rate in found["load"]["loops"].items()),
             ),
-            "What sharing one graph brings, 8 callers in one process, the best of five turns:",
+            "What sharing one graph costs and saves, 8 callers in one process, the best of five turns:",
             table(("", "CPU ms a sound"), *found["sharing"].items()),
             "A stop and a kill amid the same load, and a new start on the same port. Each request ended in an answer, "
             "or in an error that its client saw:",
