@@ -104,7 +104,7 @@ class Gate:
                 "address that it printed.",
             )
         origin = headers.get("origin")
-        if origin is not None and origin not in self.origins and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in self.origins and _host_of(origin) != host:
             raise Refusal(
                 "foreign", "server: another site's page asks. Start it with --origin and that site if that is meant."
             )
@@ -142,6 +142,18 @@ async def _is_read(sending: Awaitable[None], seconds: float | None) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _host_of(origin: str) -> str | None:
+    """The host, with its port, in an Origin header; None if there is none that can be read.
+
+    >>> _host_of("http://localhost:8000"), _host_of("null"), _host_of("http://[")
+    ('localhost:8000', None, None)
+    """
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def _host_name(host: str) -> str:

@@ -46,7 +46,9 @@ def test_only_the_names_of_loopback_are_answered_on_it(make_client, refused):
         assert refused(client.get("/healthz", headers={"Host": host})) == (403, "foreign")
 
 
-@pytest.mark.parametrize("origin", ["https://example.org", "null", "http://127.0.0.1:9000", "https://127.0.0.1.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://example.org", "null", "http://127.0.0.1:9000", "https://127.0.0.1.example", "http://[", ""]
+)
 def test_another_sites_page_is_turned_away(make_client, refused, long_sound, origin):
     client = make_client()
     answer = client.post("/v1/tag", content=long_sound, headers={"Origin": origin})
