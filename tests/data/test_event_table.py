@@ -118,6 +118,28 @@ def test_a_recording_that_failed_is_told_by_json_lines(recordings, tmp_path):
     assert found.failures == [("x/a.wav", "damaged")] and found.events == [{}, {}] and found.labels == ("dog",)
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.35, 0.7])
+def test_a_score_reaches_the_threshold_that_it_equals_in_tables_and_json_lines(recordings, tmp_path, threshold):
+    rows = "path,start,end,label,score", f"a.wav,1,2,dog,{threshold}", f"a.wav,3,4,dog,{threshold - 0.001}"
+    tags = [{"label": "dog", "score": threshold}], [{"label": "dog", "score": threshold - 0.001}]
+    lines = [json.dumps({"path": "a.wav", "start": 1, "end": 2, "tags": each, "error": None}) for each in tags]
+    for path in (table(tmp_path / "f.csv", *rows), table(tmp_path / "f.jsonl", *lines)):
+        assert read_found(path, recordings, threshold=threshold).events[0]["dog"].tolist() == [[1, 2]]
+
+
+def test_a_line_of_json_goes_on_behind_what_only_text_takes_for_its_end(recordings, tmp_path):
+    row = {"path": "a.wav", "start": 1, "end": 2, "tags": [{"label": "dog\u2028\x85bark", "score": 0.5}], "error": None}
+    found = read_found(table(tmp_path / "f.jsonl", json.dumps(row, ensure_ascii=False)), recordings)
+    assert found.labels == ("dog\u2028\x85bark",)
+
+
+def test_json_lines_that_are_not_there_or_no_text_are_refused(recordings, tmp_path):
+    (tmp_path / "f.jsonl").write_bytes(b"\xff\xfe\x00")
+    for name in ("f.jsonl", "absent.jsonl"):
+        with pytest.raises(ManifestError, match=f"{name}: cannot be read"):
+            read_found(tmp_path / name, recordings)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

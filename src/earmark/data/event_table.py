@@ -137,14 +137,9 @@ def _from_rows(
         raise ManifestError(
             f"{table.path}: {len(wrong)} events end before they start. Correct them.\n{summarise_rows(wrong)}"
         )
-    enough = values >= np.float32(-np.inf if threshold is None else threshold)
-    found = [
-        (place, cells[row], start, end)
-        for row, place, start, end, good in zip(kept, rows.places[kept], starts, ends, enough, strict=True)
-        if good
-    ]
-    labels = sorted({cells[row] for row in kept})
-    return FoundEvents(_gathered(found, recordings), tuple(labels), _n_named(rows.places))
+    labels = [cells[row] for row in kept]
+    found = list(zip(rows.places[kept].tolist(), labels, starts, ends, values, strict=True))
+    return FoundEvents(_gathered(found, recordings, threshold), tuple(sorted(set(labels))), _n_named(rows.places))
 
 
 def _from_windows(rows: _Rows, labels: Sequence[str], recordings: Manifest) -> FoundScores:
@@ -177,8 +172,14 @@ def _from_windows(rows: _Rows, labels: Sequence[str], recordings: Manifest) -> F
 
 def _from_json(path: Path, recordings: Manifest, threshold: float | None) -> FoundEvents:
     """JSON lines as `earmark tag --events --json` writes them."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read ({error}). Check the path.") from error
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(content.split("\n"), start=1):  # alone: a label may hold other ends of lines
+        if not text:
+            continue
         try:
             line = json.loads(text)
             tags = [(str(tag["label"]), float(tag["score"])) for tag in line["tags"]]
@@ -191,15 +192,14 @@ def _from_json(path: Path, recordings: Manifest, threshold: float | None) -> Fou
     if not lines:
         raise ManifestError(f"{path}: is empty. Pass what `earmark tag --events --json` wrote.")
     places = _places([line[0] for line in lines], recordings, path)
-    least = -np.inf if threshold is None else threshold
     found, failures = [], []
     for place, (_, start, end, tags, error) in zip(places.tolist(), lines, strict=True):
         if place >= 0 and error:
             failures.append((recordings.clip_ids[place], str(error)))
         elif place >= 0:
-            found += [(place, label, start, end) for label, score in tags if score >= least]
+            found += [(place, label, start, end, score) for label, score in tags]
     labels = sorted({label for *_, tags, _ in lines for label, _ in tags})
-    return FoundEvents(_gathered(found, recordings), tuple(labels), _n_named(places), failures)
+    return FoundEvents(_gathered(found, recordings, threshold), tuple(labels), _n_named(places), failures)
 
 
 def _from_annotations(path: Path, recordings: Manifest, encoding: str | None) -> FoundEvents:
@@ -212,11 +212,16 @@ def _from_annotations(path: Path, recordings: Manifest, encoding: str | None) ->
     return FoundEvents(events, tuple(gathered.recordings.vocabulary), named)
 
 
-def _gathered(found: Sequence[tuple[int, str, float, float]], recordings: Manifest) -> list[RawEvents]:
-    """(recording, label, start, end) by recording and label."""
+def _gathered(
+    found: Sequence[tuple[int, str, float, float, float]], recordings: Manifest, threshold: float | None
+) -> list[RawEvents]:
+    """(recording, label, start, end, score) by recording and label; a score reaches its threshold as a tagger's does,
+    in float32."""
+    least = np.float32(-np.inf if threshold is None else threshold)
     times: list[dict[str, list[tuple[float, float]]]] = [defaultdict(list) for _ in range(len(recordings))]
-    for place, label, start, end in found:
-        times[place][label].append((start, end))
+    for place, label, start, end, score in found:
+        if np.float32(score) >= least:
+            times[place][label].append((start, end))
     return [{label: np.array(pairs) for label, pairs in by_label.items()} for by_label in times]
 
 
