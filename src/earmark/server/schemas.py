@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
 from pydantic.json_schema import SkipJsonSchema
 
+from earmark.audio.pcm import PCM_FORMATS
 from earmark.server.limits import Limits
 from earmark.server.refusals import REASONS
 from earmark.tagger import Tagger
@@ -61,7 +62,7 @@ class StreamQuery(Strict):
 
     tagger: str | None = None
     sample_rate: Annotated[int, BeforeValidator(_only_number)]
-    format: Literal["f32le", "s16le"] = "f32le"
+    format: Literal[tuple(PCM_FORMATS)] = "f32le"
     top: Top | None = None
     threshold: Threshold | None = None
     scores: Flag = False

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from earmark.audio.pcm import bytes_per_sample, decode_pcm
 from earmark.errors import AudioError, ConfigError, TaggerFileError
 from earmark.run import to_json
 from earmark.server.refusals import Refusal
@@ -21,8 +22,6 @@ from earmark.server.tagging import found_windows, unscorable
 from earmark.tagger import Event, EventRule, Heard, TagStream
 from earmark.tagger.formats import microseconds, short_score
 
-# format → NumPy type, full scale
-FORMATS = {"f32le": ("<f4", 1.0), "s16le": ("<i2", 32768.0)}
 TOKEN_SECONDS = 10.0
 PIECE_SECONDS = 10.0  # that are resampled and scored at a time: a frame at 100 Hz can be an hour
 DONE, POLICY, INVALID, BUG, RESTART, BUSY = 1000, 1008, 1007, 1011, 1012, 1013
@@ -195,7 +194,7 @@ def decode(frame: bytes, format: str, most_bytes: int) -> np.ndarray:
     """PCM as float32 (samples,), full scale ±1.
 
     Args:
-        frame: mono samples. format: one of FORMATS. most_bytes: that a frame may have.
+        frame: mono samples. format: one of PCM_FORMATS. most_bytes: that a frame may have.
 
     Raises:
         Refusal: it is too long, ends within a sample, or holds what is no number.
@@ -203,8 +202,7 @@ def decode(frame: bytes, format: str, most_bytes: int) -> np.ndarray:
     >>> decode(b"\\x00\\x40\\x00\\xc0", "s16le", 4).tolist()
     [0.5, -0.5]
     """
-    kind, full_scale = FORMATS[format]
-    size = np.dtype(kind).itemsize
+    size = bytes_per_sample(format)
     if len(frame) > most_bytes:
         raise Refusal(
             "bad_frame", f"stream: a frame of {len(frame)} bytes (at most {most_bytes} are taken). Send shorter ones."
@@ -215,7 +213,7 @@ def decode(frame: bytes, format: str, most_bytes: int) -> np.ndarray:
             f"stream: a frame of {len(frame)} bytes ends within a sample of {format}, which has {size}. Send whole "
             "samples.",
         )
-    samples = np.frombuffer(frame, dtype=kind).astype(np.float32) / np.float32(full_scale)
+    samples = decode_pcm(frame, format)
     if not np.isfinite(samples).all():
         raise Refusal("bad_frame", "stream: a frame holds a sample that is no number (NaN, infinite). Mend its source.")
     return samples

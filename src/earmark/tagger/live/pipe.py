@@ -9,12 +9,12 @@ from threading import Event, Thread
 
 import numpy as np
 
+from earmark.audio.pcm import PCM_FORMATS, bytes_per_sample, decode_pcm
 from earmark.audio.probe import HIGHEST_RATE, LOWEST_RATE
 from earmark.errors import AudioError, ConfigError
 from earmark.lookup import require_name
 from earmark.tagger.live.source import BACKLOG_SECONDS, Block, BlockQueue
 
-SAMPLE_FORMATS = {"f32le": "<f4", "s16le": "<i2"}  # as ffmpeg calls them → as numpy does
 HEADERS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3\x03": "MP3", b"ID3\x04": "MP3"}
 READ_SECONDS = 0.1  # most that is read at once
 LOUDEST = 1e4  # full scale is 1: no sound has this, and bytes of another format soon do
@@ -27,7 +27,7 @@ class Pipe:
 
     Args:
         descriptor: of the file; it is left open.
-        sample_rate: Hz. sample_format: a name of SAMPLE_FORMATS. n_channels: interleaved, and averaged.
+        sample_rate: Hz. sample_format: a name of PCM_FORMATS. n_channels: interleaved, and averaged.
         name: what errors and lines call it.
 
     Raises:
@@ -43,8 +43,7 @@ class Pipe:
         n_channels: int = 1,
         name: str = "stdin",
     ):
-        require_name(SAMPLE_FORMATS, sample_format, "sample format")
-        self._kind = np.dtype(SAMPLE_FORMATS[sample_format])
+        require_name(PCM_FORMATS, sample_format, "sample format")
         if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
             raise AudioError(
                 f"{name}: samples at {sample_rate} Hz (expected {LOWEST_RATE} to {HIGHEST_RATE}). "
@@ -95,7 +94,7 @@ class Pipe:
             self._queue.end()
 
     def _read_on(self) -> None:
-        frame_bytes = self._kind.itemsize * self._n_channels
+        frame_bytes = bytes_per_sample(self._sample_format) * self._n_channels
         most = max(int(READ_SECONDS * self.sample_rate), 1) * frame_bytes
         rest, checked = b"", False
         while not self._closed.is_set():
@@ -128,9 +127,7 @@ class Pipe:
 
     def _decode(self, some: bytes) -> np.ndarray:
         """Whole frames as mono, float32 (samples,)."""
-        frames = np.frombuffer(some, self._kind).reshape(-1, self._n_channels)
-        if self._kind.kind == "i":
-            frames = frames.astype(np.float32) / -float(np.iinfo(self._kind).min)
+        frames = decode_pcm(some, self._sample_format).reshape(-1, self._n_channels)
         bad = ~(np.abs(frames) <= LOUDEST).all(axis=1)  # nan is not
         if bad.any():
             row = int(bad.argmax())
@@ -139,4 +136,4 @@ class Pipe:
                 f"(expected {self._sample_format}, full scale ±1). Check --format, and what is piped."
             )
         self._n_frames += len(frames)
-        return frames.mean(axis=1, dtype=np.float32) if self._n_channels > 1 else np.float32(frames[:, 0])
+        return frames.mean(axis=1, dtype=np.float32) if self._n_channels > 1 else frames[:, 0]
