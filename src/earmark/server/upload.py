@@ -61,6 +61,8 @@ async def receive(request: Request, file: BinaryIO, limits: Limits) -> None:
                 if n_bytes > most:
                     raise _too_large(limits)
                 write(piece)
+                if n_bytes - file.tell() > FORM_BYTES:
+                    raise _bad_form(f"more than {FORM_BYTES} bytes of it are no file")
     except TimeoutError as error:
         raise Refusal(
             "slow_upload",

@@ -92,6 +92,7 @@ def test_a_form_gives_its_file_however_it_is_cut(content, cuts):
         (b"--x\r\n\r\n3\r\n--x--\r\n", {"content_type": FORM}, "has a field ''"),
         ((PART + b"a\r\n") * 2 + b"--x--\r\n", {"content_type": FORM}, "has more than one file"),
         (b"--x\r\nA: " + b"b" * 10_000 + b"\r\n\r\n", {"content_type": FORM}, "is no form that can be read"),
+        (PART + b"a\r\n--x--\r\n" + b"b" * 100_000, {"content_type": FORM}, "more than 65536 bytes of it are no file"),
     ],
 )
 def test_a_body_that_holds_no_file_is_refused(body, headers, said):
