@@ -1,6 +1,7 @@
 """Lines are appended whole, and a clip's event has the fields that `earmark tag` gives it."""
 
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -48,6 +49,10 @@ def test_lines_are_added_at_the_end_and_one_that_was_cut_short_stays_alone(tmp_p
 def test_what_cannot_be_written_is_said(tmp_path):
     with pytest.raises(RunError, match="cannot be appended to .* Choose another file with --out"):
         LineFile(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(RunError, match=r"pipe: cannot be appended to \(Illegal seek\)"):
+            LineFile(tmp_path / "pipe")
     if Path("/dev/full").exists():
         message = r"/dev/full: cannot be written \(No space left.* Make room, and start again"
         with LineFile(Path("/dev/full")) as lines, pytest.raises(RunError, match=message):

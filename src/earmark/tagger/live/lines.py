@@ -59,11 +59,12 @@ class LineFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
+            size = os.lseek(self._descriptor, 0, os.SEEK_END)
+        except OSError as error:  # of lseek: a named pipe
+            self.close()
             raise RunError(
                 f"{path}: cannot be appended to ({error.strerror}). Choose another file with --out."
             ) from error
-        size = os.lseek(self._descriptor, 0, os.SEEK_END)
         if size and os.lseek(self._descriptor, size - 1, os.SEEK_SET) >= 0 and os.read(self._descriptor, 1) != b"\n":
             self._append(b"\n")  # a line that was cut short stays alone
 
