@@ -114,10 +114,12 @@ class TaggingModule(lightning.LightningModule):
         sums = torch.zeros_like(targets).index_add_(0, clips, logits)
         means = sums / torch.bincount(clips, minlength=len(targets))[:, None]
         self.log("validation_loss", self.loss(means, targets, weights))
-        score = lwlrap(self.validation.present(), means.numpy(), choosing_labels(self.validation))
+        score = float(lwlrap(self.validation.present(), means.numpy(), choosing_labels(self.validation)))
+        # Of several devices the first one's, lest a last bit give each rates, and so weights, of its own.
+        score = self.trainer.strategy.broadcast(score)
         self.log("validation_score", score)
         if isinstance(self._schedule, Plateau):
-            self._schedule.hear(float(score))
+            self._schedule.hear(score)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Without decay on biases and norms, slower from depth to depth; the schedule goes step by step."""
