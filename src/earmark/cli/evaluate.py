@@ -10,7 +10,7 @@ import typer
 
 from earmark.cli import options
 from earmark.cli.console import messages, output, print_json, print_scorecard, print_table, show_log
-from earmark.cli.tag import JoinSeconds, KeepShare, MinSeconds, event_rule
+from earmark.cli.tag import event_rule
 
 if TYPE_CHECKING:
     from earmark.flows.judging import Evaluated
@@ -90,9 +90,9 @@ def evaluate(
     events: Events = False,
     recordings: Recordings = None,
     collar: Collar = None,
-    keep_share: KeepShare = None,
-    min_seconds: MinSeconds = None,
-    join_seconds: JoinSeconds = None,
+    keep_share: options.KeepShare = None,
+    min_seconds: options.MinSeconds = None,
+    join_seconds: options.JoinSeconds = None,
     audio_dir: options.AudioDir = None,
     encoding: options.Encoding = None,
     folder_tricks: options.FolderTricks = False,

@@ -6,14 +6,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, TaggerName
-from earmark.cli.tag import nobody_may_read
+from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, OwnThreshold, TaggerName
+from earmark.cli.tag import event_rule, nobody_may_read
 
 if TYPE_CHECKING:
     from earmark.cli.live_display import Display
@@ -32,10 +31,6 @@ Rate = Annotated[
 ]
 SampleFormat = Annotated[
     str | None, typer.Option(help="Of the samples of a pipe: s16le, or f32le unless given.", show_default=False)
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option(min=0.0, max=1.0, help="Instead of the tagger's own thresholds.", metavar="SCORE"),
 ]
 Out = Annotated[
     Path | None, typer.Option(help="File that events are appended to, instead of stdout.", show_default=False)
@@ -72,7 +67,7 @@ def listen(
     keep_share: KeepShare = None,
     min_seconds: MinSeconds = None,
     join_seconds: JoinSeconds = None,
-    threshold: Threshold = None,
+    threshold: OwnThreshold = None,
     top: Annotated[int, typer.Option(min=1, help="Labels that the display shows.", metavar="N")] = 8,
     out: Out = None,
     save_events: SaveEvents = None,
@@ -97,12 +92,10 @@ def listen(
     """
     from earmark.cli.live_display import Heading, open_display
     from earmark.tagger import load_tagger
-    from earmark.tagger.events import EventRule
     from earmark.tagger.live import LineFile, Listening, Origin
     from earmark.tagger.tag_files import rate_warnings
 
-    wishes = zip([field.name for field in fields(EventRule)], (keep_share, min_seconds, join_seconds), strict=True)
-    rule = EventRule(**{name: wish for name, wish in wishes if wish is not None})
+    rule = event_rule(True, False, keep_share, min_seconds, join_seconds)
     opened = load_tagger(tagger, threads=threads)
     with closing(_open_source(pipe, device, rate, format, channels)) as source, LineFile(out) as lines:
         origin = Origin(source.name, opened.identity, rate_warnings(opened, source.sample_rate))

@@ -78,6 +78,10 @@ TaggerName = Annotated[Path, typer.Argument(help="NAME.tagger.onnx, or a name th
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Recordings heard at once; one per core unless given.", show_default=False)
 ]
+OwnThreshold = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Instead of the tagger's own thresholds.", metavar="SCORE"),
+]
 KeepShare = Annotated[
     float | None,
     typer.Option(

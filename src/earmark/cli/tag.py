@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, TaggerName, Threads
+from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, OwnThreshold, TaggerName, Threads
 
 if TYPE_CHECKING:
     from earmark.tagger.embed import EmbeddedClip
@@ -46,10 +46,7 @@ def tag(
     top: Annotated[
         int | None, typer.Option(min=1, help="The N best labels, whatever their threshold.", metavar="N")
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="Instead of the tagger's own thresholds.", metavar="SCORE"),
-    ] = None,
+    threshold: OwnThreshold = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="The score of every label, too.")] = False,
     out: Annotated[
         Path | None,
