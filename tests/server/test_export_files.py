@@ -14,7 +14,8 @@ import pytest
 from earmark.lookup import lookup
 from earmark.predictions import Predictions
 from earmark.tagger import Clip, TaggerMetadata, load_tagger
-from earmark.tagger.formats import FORMATS, Selection
+from earmark.tagger.formats import FORMATS
+from earmark.tagger.rows import Selection
 from earmark.tagger.tag_files import TaggedClip
 
 PAGE = Path(__file__).parents[2] / "src" / "earmark" / "server" / "page"

@@ -13,7 +13,8 @@ import pytest
 
 from earmark import audio
 from earmark.tagger import load_tagger, tag_files
-from earmark.tagger.formats import Selection, write_tags
+from earmark.tagger.formats import write_tags
+from earmark.tagger.rows import Selection
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "docs" / "tagger-file"

@@ -12,7 +12,8 @@ import pytest
 from earmark.errors import ConfigError, MissingExtraError
 from earmark.lookup import load
 from earmark.tagger import EventRule, tag_files
-from earmark.tagger.formats import FORMATS, RAVEN_COLUMNS, Selection, write_tags, write_tags_each
+from earmark.tagger.formats import FORMATS, RAVEN_COLUMNS, write_tags, write_tags_each
+from earmark.tagger.rows import Selection
 
 
 @pytest.fixture

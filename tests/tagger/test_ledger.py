@@ -10,9 +10,10 @@ import pytest
 
 from earmark.errors import RunError
 from earmark.tagger import tag_files
-from earmark.tagger.formats import Selection, write_tags
+from earmark.tagger.formats import write_tags
 from earmark.tagger.ledger import Ledger, write_tags_each_on, write_tags_on
 from earmark.tagger.recordings import find_recordings
+from earmark.tagger.rows import Selection
 
 LATER = 10**9  # ns
 

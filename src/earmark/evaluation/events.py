@@ -13,11 +13,11 @@ from scipy import sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from earmark.evaluation.tags import Counts
+from earmark.tagger.events import SLACK_SECONDS
 
 COLLAR_SECONDS = 0.2  # an onset, and an offset, may be off by so much
 OFFSET_SHARE = 0.2  # an offset may also be off by this share of the event's length
 SEGMENT_SECONDS = 1.0
-SLACK_SECONDS = 1e-6  # times are compared to the microsecond, which is what files hold
 
 # Label → (events, 2): start and end in seconds, by start; no two overlap.
 Events = Mapping[str, np.ndarray]

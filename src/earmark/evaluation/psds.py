@@ -14,7 +14,8 @@ import numpy as np
 from scipy import sparse
 
 from earmark.evaluation.bootstrap import Interval, Resamples, summarise
-from earmark.evaluation.events import NONE, SLACK_SECONDS, Events
+from earmark.evaluation.events import NONE, Events
+from earmark.tagger.events import SLACK_SECONDS
 
 SECONDS_PER_HOUR = 3600.0
 # Resamples look at fewer thresholds and rates: the interval is moved onto the value, which looks at all of them.

@@ -21,7 +21,7 @@ from earmark.data.lock import Lock, verify
 from earmark.data.manifest import Manifest
 from earmark.data.readers import table_of
 from earmark.errors import ConfigError, EarmarkError, ManifestError, summarise_rows
-from earmark.evaluation.events import COLLAR_SECONDS, SLACK_SECONDS, merge_events
+from earmark.evaluation.events import COLLAR_SECONDS, merge_events
 from earmark.evaluation.psds import Heard
 from earmark.evaluation.thresholds import DEFAULT_THRESHOLD
 from earmark.flows.evaluate import (
@@ -36,7 +36,7 @@ from earmark.flows.judging import on_one_vocabulary
 from earmark.flows.judging_events import Detected, EventsEvaluated, judge_events
 from earmark.flows.reading import Failures, read_rows
 from earmark.predictions import Predictions
-from earmark.tagger.events import Event, EventRule, find_events, step_scores
+from earmark.tagger.events import SLACK_SECONDS, Event, EventRule, find_events, step_scores
 from earmark.tagger.tag_files import default_threads, gather_warnings, tag_files
 from earmark.tagger.tagger import Tagger, load_tagger
 

@@ -10,7 +10,7 @@ import numpy as np
 from earmark.errors import ConfigError
 from earmark.predictions import Predictions
 
-SLACK_SECONDS = 1e-6  # durations are compared to the microsecond, which is what files hold
+SLACK_SECONDS = 1e-6  # times are compared to the microsecond, which is what files hold
 
 
 @dataclass(frozen=True)
