@@ -138,7 +138,7 @@ def _contents(taggers: Sequence[Tagger], runtime: OnnxRuntimeWeb) -> dict[str, b
 
 
 def _write(contents: dict[str, bytes], folder: Path) -> None:
-    """Beside its place, then into it; what was there goes last, and comes back if that fails."""
+    """Beside its place, then into it; what was there goes last, and comes back whatever came between."""
     folder = folder.resolve()
     unfinished, old = (folder.with_name(f".{folder.name}.{secrets.token_hex(6)}") for _ in range(2))
     try:
@@ -149,10 +149,8 @@ def _write(contents: dict[str, bytes], folder: Path) -> None:
         if folder.exists():
             os.replace(folder, old)
         os.replace(unfinished, folder)
-    except OSError:
-        if old.exists():
-            os.replace(old, folder)
-        raise
     finally:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
