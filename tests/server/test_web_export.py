@@ -136,7 +136,13 @@ def test_an_export_replaces_an_export_and_nothing_else(cnn, package, tmp_path):
     assert (thesis / "chapter.txt").read_text() == "all I have"
 
 
-def test_what_fails_leaves_all_as_it_was(cnn, package, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(errno.ENOSPC, "No space left on device"), pytest.raises(RunError, match="cannot be written"))]
+    + [(KeyboardInterrupt(), pytest.raises(KeyboardInterrupt))],
+    ids=["full", "interrupted"],
+)
+def test_what_fails_leaves_all_as_it_was(cnn, package, tmp_path, monkeypatch, error, said):
     export_web([cnn], tmp_path / "site", package)
     before = {path: path.read_bytes() for path in (tmp_path / "site").rglob("*") if path.is_file()}
     beside = set(tmp_path.iterdir())
@@ -145,11 +151,11 @@ def test_what_fails_leaves_all_as_it_was(cnn, package, tmp_path, monkeypatch):
     def fail(source, target):
         moves.append(target)
         if len(moves) == 2:  # the old folder is away, the new one not there
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise error
         replace(source, target)
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(RunError, match="cannot be written"):
+    with said:
         export_web([VECTORS / "forest.tagger.onnx"], tmp_path / "site", package)
     assert {path: path.read_bytes() for path in (tmp_path / "site").rglob("*") if path.is_file()} == before
     assert set(tmp_path.iterdir()) == beside
