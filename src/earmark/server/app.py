@@ -92,6 +92,7 @@ def create_app(
         TaggerFileError: one only embeds.
     """
     served = Served.of(taggers, limits or Limits(), token)
+    origins = [origin.rstrip("/") for origin in origins]  # as browsers send them
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -116,11 +117,11 @@ def create_app(
         add_page(app, page)
     for kind, say in SAYINGS.items():
         app.add_exception_handler(kind, say)
-    app.add_middleware(Gate, hosts=hosts, origins=tuple(origins))
+    app.add_middleware(Gate, hosts=hosts, origins=origins)
     if origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(origins),
+            allow_origins=origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )

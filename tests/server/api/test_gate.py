@@ -56,8 +56,9 @@ def test_another_sites_page_is_turned_away(make_client, refused, long_sound, ori
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_the_servers_own_page_and_those_that_are_named_may_call(make_client, long_sound):
-    client = make_client(origins=["https://example.org"])
+@pytest.mark.parametrize("named", ["https://example.org", "https://example.org/"])
+def test_the_servers_own_page_and_those_that_are_named_may_call(make_client, long_sound, named):
+    client = make_client(origins=[named])
     own = client.post("/v1/tag", content=long_sound, headers={"Origin": "http://127.0.0.1:8000"})
     assert own.status_code == 200
     named = client.post("/v1/tag", content=long_sound, headers={"Origin": "https://example.org"})
