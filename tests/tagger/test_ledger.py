@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from earmark.errors import RunError
-from earmark.tagger import tag_files
+from earmark.tagger import Clip, tag_files
 from earmark.tagger.formats import write_tags
 from earmark.tagger.ledger import Ledger, write_tags_each_on, write_tags_on
 from earmark.tagger.recordings import find_recordings
 from earmark.tagger.rows import Selection
+from earmark.tagger.tag_files import TaggedClip
 
 LATER = 10**9  # ns
 
@@ -131,6 +132,17 @@ def test_what_failed_is_tried_again_and_what_changed_for_the_worse_leaves_no_row
     later(field / "b.wav", sound)
     assert run(each=each) == ["b.wav"]
     assert run(each=each) == []
+
+
+def test_rows_of_a_recording_that_was_not_there_at_first_are_no_others(field, tmp_path):
+    late, known = (TaggedClip(Clip(field / name), None, "damaged") for name in ("late.wav", "a.wav"))
+    for _ in range(2):  # read back, too
+        with closing(Ledger(tmp_path / "done.jsonl", {})) as ledger:
+            ledger.pending([field / "late.wav", field / "a.wav"])
+            ledger.add_rows("of late\n")
+            assert not ledger.add(late, rows="of late\n")
+            ledger.add(known, rows="of a\n")
+            assert list(ledger.rows()) == ["of a\n"]
 
 
 def test_what_is_no_longer_there_keeps_its_rows(run, field, tmp_path):

@@ -111,6 +111,7 @@ class Ledger:
         name = os.path.abspath(tagged.clip.path)
         stamp, known = self._stamps.get(name), self.entries.get(name)
         if stamp is None:
+            self._drop_rows()
             return False
         fails_again = tagged.error is not None and known is not None and known.failed and known.stamp == stamp
         if not fails_again:
@@ -172,10 +173,9 @@ class Ledger:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise RunError(f"{self.path}: line {number} is not of a ledger ({error}). {_MEND}") from error
             at += len(line)
-        at = at if self._rows_at is None else self._rows_at
-        self._rows_at = None
         self._file.truncate(at)
         self._file.seek(0, os.SEEK_END)
+        self._drop_rows()
         if not at:
             self._append(self._origin)
 
@@ -202,6 +202,13 @@ class Ledger:
             at = at if self._rows_at is None else self._rows_at
             self.entries[name] = Entry(stamp, line["error"] is not None, line.get("file"), at)
         self._rows_at = None
+
+    def _drop_rows(self) -> None:
+        """Let go of rows whose recording does not come."""
+        if self._rows_at is not None:
+            self._file.truncate(self._rows_at)
+            self._file.seek(0, os.SEEK_END)
+            self._rows_at = None
 
     def _note(self, line: Mapping[str, Any]) -> None:
         at = self._file.tell()
