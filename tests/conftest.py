@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; processes that tests start inherit it
 
 SOURCE = Path(__file__).parents[1] / "src"
-PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "weights"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+PUBLISHED = SHARED / "weights"
+NASTY = SHARED / "nasty.tar.gz"
 
 BLOCK = """
 import importlib.abc, sys
@@ -47,6 +50,17 @@ def published(tmp_path_factory) -> Callable[[str], Path]:
             return made if made.is_file() else pretrained.get(name, local=PUBLISHED)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def nasty(tmp_path_factory) -> Path:
+    """The folder of files that break audio tools, to be read only."""
+    if not NASTY.exists():
+        pytest.skip(f"{NASTY} is not there")
+    folder = tmp_path_factory.mktemp("nasty")
+    with tarfile.open(NASTY) as archive:
+        archive.extractall(folder, filter="fully_trusted")
+    return folder / "nasty"
 
 
 @pytest.fixture

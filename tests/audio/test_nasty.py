@@ -36,16 +36,6 @@ def marked(*answers: str) -> list[str]:
     return [path for path, row in index().items() if row["should_decode"] in answers] or ["absent"]
 
 
-@pytest.fixture(scope="module")
-def nasty(tmp_path_factory) -> Path:
-    if not ARCHIVE.exists():
-        pytest.skip(f"{ARCHIVE} is not there")
-    folder = tmp_path_factory.mktemp("nasty")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="fully_trusted")
-    return folder / "nasty"
-
-
 def seconds(path: Path) -> float:
     """Duration by decoding to the end."""
     return sum(len(block) for block in audio.blocks(path, RATE)) / RATE

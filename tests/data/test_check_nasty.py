@@ -39,16 +39,6 @@ READ_WHOLE = {"data_size_zero.wav"}  # partial for many readers, but all of it i
 
 
 @pytest.fixture(scope="module")
-def nasty(tmp_path_factory) -> Path:
-    if not ARCHIVE.exists():
-        pytest.skip(f"{ARCHIVE} is not there")
-    folder = tmp_path_factory.mktemp("nasty")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="fully_trusted")
-    return folder / "nasty"
-
-
-@pytest.fixture(scope="module")
 def result(nasty) -> CheckResult:
     return check(nasty, threads=2)
 

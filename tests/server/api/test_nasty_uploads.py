@@ -33,16 +33,6 @@ def names() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def nasty(tmp_path_factory) -> Path:
-    if not ARCHIVE.exists():
-        pytest.skip(f"{ARCHIVE} is not there")
-    folder = tmp_path_factory.mktemp("nasty")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="fully_trusted")
-    return folder / "nasty"
-
-
-@pytest.fixture(scope="module")
 def client(cnn) -> Iterator[TestClient]:
     """One client for all files."""
     with TestClient(create_app([cnn], page=None), base_url="http://127.0.0.1") as made:
