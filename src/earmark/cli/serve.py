@@ -25,7 +25,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8000,
     token: Annotated[
         str | None,
-        typer.Option(help=f"Secret that clients must send; others on this machine can see it. [env: {TOKEN_VARIABLE}]"),
+        typer.Option(
+            help=f"Secret that clients must send; others on this machine can see it. \\[env: {TOKEN_VARIABLE}]"
+        ),
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="A file with the token in it.")] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Answer whoever reaches the address.")] = False,
@@ -38,7 +40,7 @@ def serve(
     max_seconds: Annotated[float, typer.Option(min=0.001, help="Of sound in a request.")] = 3600.0,
     max_work_seconds: Annotated[float, typer.Option(min=0.001, help="That decoding and scoring may take.")] = 60.0,
     at_work: Annotated[
-        int | None, typer.Option(min=1, help="Requests decoded and scored at once. [default: two per core]")
+        int | None, typer.Option(min=1, help="Requests decoded and scored at once. \\[default: two per core]")
     ] = None,
     waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 32,
     streams: Annotated[int, typer.Option(min=0, help="Streams at once.")] = 8,
