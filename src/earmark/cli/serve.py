@@ -91,7 +91,7 @@ def _secret(token: str | None, token_file: Path | None) -> str | None:
     """The token, from wherever it is given; None = from nowhere.
 
     Raises:
-        ConfigError: it is given twice, or its file cannot be read.
+        ConfigError: it is given twice, or its file cannot be read or holds none.
     """
     from earmark.errors import ConfigError
 
@@ -100,9 +100,16 @@ def _secret(token: str | None, token_file: Path | None) -> str | None:
     if token_file is None:
         return token if token is not None else os.environ.get(TOKEN_VARIABLE)
     try:
-        return token_file.read_text(encoding="utf-8").strip()
+        lines = token_file.read_text(encoding="utf-8").strip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file {token_file}: cannot be read ({error}). Check the path.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--token-file {token_file}: cannot be read ({reason}). Check the path.") from error
+    if len(lines) != 1:
+        raise ConfigError(
+            f"--token-file {token_file}: holds {len(lines)} lines of text (expected the token alone, in one). Write "
+            f"it, such as with `openssl rand -hex 24 > {token_file}`."
+        )
+    return lines[0]
 
 
 def _require_secret(secret: str | None, no_token: bool, loopback: bool, host: str) -> None:

@@ -215,10 +215,10 @@ def decode(frame: bytes, format: str, most_bytes: int) -> np.ndarray:
             f"stream: a frame of {len(frame)} bytes ends within a sample of {format}, which has {size}. Send whole "
             "samples.",
         )
-    samples = np.frombuffer(frame, dtype=kind).astype(np.float32) / np.float32(full_scale)
+    samples = np.frombuffer(frame, dtype=kind)
     if not np.isfinite(samples).all():
         raise Refusal("bad_frame", "stream: a frame holds a sample that is no number (NaN, infinite). Mend its source.")
-    return samples
+    return samples.astype(np.float32) / np.float32(full_scale)
 
 
 def _frame(message: dict[str, Any]) -> bytes | None:
@@ -276,7 +276,7 @@ def _asked(websocket: WebSocket) -> StreamQuery:
     try:
         return StreamQuery.model_validate(dict(websocket.query_params))
     except ValidationError as error:
-        raise Refusal("bad_parameter", parameter_message(error.errors(), "docs/serve.md")) from error
+        raise Refusal("bad_parameter", parameter_message(error.errors(), StreamQuery, "docs/serve.md")) from error
 
 
 async def _end(websocket: WebSocket, code: int, refusal: Refusal | None = None) -> None:
