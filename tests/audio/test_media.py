@@ -86,7 +86,7 @@ def test_blocks_and_regions_are_pieces_of_the_whole(saved, monkeypatch, name, co
     whole = audio.load(path, rate)
     np.testing.assert_array_equal(np.concatenate(list(audio.blocks(path, rate, block_seconds=0.07))), whole)
     np.testing.assert_array_equal(audio.load(path, rate, 0.5, 1.25), whole[rate // 2 : rate // 4 * 5])
-    monkeypatch.setattr(sys.modules["earmark.audio.media"], "READ_SAMPLES", 5_000)
+    monkeypatch.setattr(sys.modules["earmark.audio.sound"], "READ_SAMPLES", 5_000)
     np.testing.assert_array_equal(audio.load(path, rate), whole)
 
 

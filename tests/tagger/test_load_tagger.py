@@ -13,7 +13,8 @@ VECTORS = Path(__file__).parents[2] / "docs" / "tagger-file"
 
 
 def test_repr_tells_labels_rate_window_training_score_and_size(edit_onnx):
-    path = edit_onnx(trained_on={"n_clips": 400}, scores={"accuracy": {"value": 0.9123}, "lwlrap": 0.95})
+    trained_on = {"n_clips": 400, "clips": "AAec" * 400}
+    path = edit_onnx(trained_on=trained_on, scores={"accuracy": {"value": 0.9123}, "lwlrap": 0.95})
     shown = repr(load_tagger(path))
     for part in (
         "cnn: 3 labels",
@@ -27,6 +28,7 @@ def test_repr_tells_labels_rate_window_training_score_and_size(edit_onnx):
     ):
         assert part in shown
     assert "lwlrap 0.95" in shown
+    assert "AAec" not in shown  # the clips' hashes are for `evaluate`
 
 
 @pytest.mark.parametrize("path", ["absent.tagger.onnx", "folder.tagger.onnx"])

@@ -1,6 +1,7 @@
 """A long recording that a kill cut off goes on where it was: the same bytes, less to hear."""
 
 import os
+import threading
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -27,11 +28,12 @@ def run(make_tagger, make_tone, tmp_path):
 
     def call(*, at: int = 10**9, format="csv", selection=None, level="window", each=False, threads=2) -> int:
         out = tmp_path / ("out" if each else f"out.{format}")
-        n_heard = 0
+        n_heard, one_by_one = 0, threading.Lock()
 
         def counted(windows):
             nonlocal n_heard
-            n_heard += len(windows)
+            with one_by_one:
+                n_heard += len(windows)
             if n_heard > at:
                 raise TaggerFileError("the plug was pulled")
             return graph(windows)

@@ -212,9 +212,10 @@ def step_scores(scores: Predictions) -> tuple[np.ndarray, np.ndarray]:
         Edges in seconds (steps + 1,), and the mean of the windows over each step, float32 (steps, labels), nan where
         there is none.
     """
-    steps = _Steps(scores)
+    edges = np.unique(np.concatenate([scores.starts, scores.ends]))
+    steps = _Steps(edges, scores.starts, scores.ends, scores.scores)
     columns = [steps.score(number) for number in range(len(scores.labels))]
-    return steps.edges, np.stack(columns, axis=1)
+    return edges, np.stack(columns, axis=1)
 
 
 class _Steps:

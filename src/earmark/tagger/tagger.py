@@ -27,6 +27,7 @@ from earmark.windows import Window, frame_stream
 FOLDER = "earmark.tagger.tagger_folder:read_folder"  # which is made of what stands here
 # (path, sample rate, start, end) → blocks of float32 (samples,), as `audio.blocks`
 Read = Callable[[Path, int, float, float | None], Iterator[np.ndarray]]
+LONGEST_FACT = 80  # characters of one that is shown
 DIGITS_OF_TAGGER = 16  # of its content hash, where it is named
 WINDOWS_PER_CALL = 4  # few windows stay in the processor's cache: faster than large batches
 WINDOWS_PER_PART = 2 * WINDOWS_PER_CALL  # of a recording that flows: long enough to be worth a thread's turn
@@ -369,12 +370,12 @@ def as_clip(clip: Clip | Path | str) -> Clip:
 
 
 def _one_line(facts: dict) -> str:
-    """Facts as "key value, key value", numbers short."""
+    """Facts as "key value, key value", numbers short; without what is none for people, such as all clips' hashes."""
     parts = []
     for key, value in facts.items():
         if isinstance(value, float):
             parts.append(f"{key} {value:.3g}")
-        elif isinstance(value, str | int | bool):
+        elif isinstance(value, int) or (isinstance(value, str) and len(value) <= LONGEST_FACT):
             parts.append(f"{key} {value}")
         elif isinstance(value, dict) and isinstance(value.get("value"), float):
             parts.append(f"{key} {value['value']:.3f}")

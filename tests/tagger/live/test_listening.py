@@ -1,5 +1,6 @@
 """Listening gives the events of a file of the same sound, at times that stay true when some of it is lost."""
 
+import gc
 import tracemalloc
 
 import numpy as np
@@ -143,7 +144,9 @@ def test_memory_does_not_grow_with_what_was_heard(make_tagger, given, tones, tmp
     tracemalloc.start()
     for number, _ in enumerate(Listening(source, tagger, keeper=keeper)):
         if number == 250:
+            gc.collect()
             early = tracemalloc.get_traced_memory()[0]
+    gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - early
     tracemalloc.stop()
     assert grown < 200_000
