@@ -10,6 +10,7 @@ import tomllib
 
 import pytest
 import typer
+from rich.text import Text
 
 import earmark
 from earmark.__main__ import OPTIONAL, main
@@ -130,6 +131,13 @@ def test_every_command_and_each_of_its_parameters_has_help_and_an_example(words)
     assert command.help
     assert f"earmark {' '.join(words)}" in command.help
     assert [parameter.name for parameter in command.params if not getattr(parameter, "help", None)] == []
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_no_word_of_the_help_is_taken_for_markup(words):
+    command = COMMANDS[words]
+    for text in (command.help, *(parameter.help for parameter in command.params)):
+        assert Text.from_markup(text).plain == text.replace("\\[", "[")
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -79,6 +79,13 @@ def test_events_are_told_as_soon_as_they_have_surely_ended(make_tagger, sound):
         assert event.end < seconds <= event.end + 0.9  # a window and a hop, and a block
 
 
+def test_events_are_told_by_their_end_however_blocks_were_dealt(make_tagger, sound):
+    stream, waveform = TagStream(make_tagger()), audio.load(sound, 8000)
+    told = [*stream.push(waveform).events, *stream.close().events]
+    assert [event.label for event in told] == ["low", "high", "low", "high"]  # the finder goes label by label
+    assert [event.end for event in told] == sorted(event.end for event in told)
+
+
 def test_a_sound_shorter_than_a_window_is_padded_and_none_at_all_has_no_windows(make_tagger):
     tagger = make_tagger()
     windows, _ = streamed(tagger, np.full(100, 0.1, dtype=np.float32), [])

@@ -21,15 +21,15 @@ By = Annotated[
     typer.Option(help="Also each part: a column of the table, group, clip_seconds, loudness. May be repeated."),
 ]
 Split = Annotated[
-    str | None, typer.Option(help="train, validation or test. [default: test if the table has one, else all]")
+    str | None, typer.Option(help="train, validation or test. \\[default: test if the table has one, else all]")
 ]
 Views = Annotated[
-    str | None, typer.Option(help="What it hears of a clip: sliding, ends, full, lengths. [default: its own]")
+    str | None, typer.Option(help="What it hears of a clip: sliding, ends, full, lengths. \\[default: its own]")
 ]
 ViewSeconds = Annotated[
     str | None, typer.Option(help="With --views lengths: of its windows.", metavar="SECONDS,SECONDS,…")
 ]
-Pool = Annotated[str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. [default: its own]")]
+Pool = Annotated[str | None, typer.Option(help="Of what it hears: mean, max or geometric mean. \\[default: its own]")]
 
 
 Tagger = Annotated[
@@ -46,7 +46,7 @@ Common = Annotated[
     bool, typer.Option("--common", help="Only labels that both sides know, and clips that have scores.")
 ]
 Threshold = Annotated[
-    float | None, typer.Option(help="From which a score is a tag. [default: as stored; for --predictions 0.5]")
+    float | None, typer.Option(help="From which a score is a tag. \\[default: as stored; for --predictions 0.5]")
 ]
 Out = Annotated[
     Path | None, typer.Option(help="Also write NAME.json, or a folder that `earmark compare` reads.")
@@ -66,7 +66,7 @@ Recordings = Annotated[
 ]
 Collar = Annotated[
     float | None,
-    typer.Option(help="With --events: a start or end may be off by so much. [default: 0.2]", metavar="SECONDS"),
+    typer.Option(help="With --events: a start or end may be off by so much. \\[default: 0.2]", metavar="SECONDS"),
 ]
 
 

@@ -20,7 +20,7 @@ def export(
     onnxruntime_web: Annotated[
         Path | None,
         typer.Option(
-            help="The npm package onnxruntime-web as a folder. [default: fetched once with npm]",
+            help="The npm package onnxruntime-web as a folder. \\[default: fetched once with npm]",
             metavar="DIR",
             show_default=False,
         ),

@@ -17,7 +17,7 @@ def few_shot(
     shots: Annotated[str, typer.Option(help="Clips of each class.", metavar="N,N,…")] = "1,2,4,8,16",
     draws: Annotated[int, typer.Option(min=1, help="How often clips are drawn, for each fold.")] = 5,
     head: Annotated[str, typer.Option(help="logistic, svm, knn, mlp, forest, …")] = "logistic",
-    out: Annotated[Path | None, typer.Option(help="Folder of what is written. [default: runs/NAME-few-shot]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of what is written. \\[default: runs/NAME-few-shot]")] = None,
     recipe: options.Recipe = None,
     setting: options.Settings = None,
     fraction: options.Fraction = 1.0,

@@ -18,10 +18,10 @@ HEADER = ["rung", "score (95 % interval)", "training", "× realtime", "from file
 
 def ladder(
     data: options.Data,
-    out: Annotated[Path | None, typer.Option(help="The ladder's folder. [default: runs/NAME-ladder]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The ladder's folder. \\[default: runs/NAME-ladder]")] = None,
     on: options.Backbones = None,
     rungs: Annotated[
-        str | None, typer.Option(help="Only these, such as prior,forest,mn04_as,blend. [default: all]")
+        str | None, typer.Option(help="Only these, such as prior,forest,mn04_as,blend. \\[default: all]")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="How long all may take, such as 10m: what will not fit is left out and said.")

@@ -13,7 +13,7 @@ Data = Annotated[
 ]
 AudioDir = Annotated[Path | None, typer.Option(help="Where the table's files are, if not beside it.")]
 Encoding = Annotated[
-    str | None, typer.Option(help="The table's text encoding, such as cp1252. [default: found out and said]")
+    str | None, typer.Option(help="The table's text encoding, such as cp1252. \\[default: found out and said]")
 ]
 FolderTricks = Annotated[
     bool,
@@ -43,7 +43,7 @@ Recipe = Annotated[Path | None, typer.Option(help="YAML of settings that differ 
 Backbones = Annotated[
     list[str] | None,
     typer.Option(
-        "--on", help="A pretrained network, tagger file or run. May be repeated. [default: the best small one here]"
+        "--on", help="A pretrained network, tagger file or run. May be repeated. \\[default: the best small one here]"
     ),
 ]
 AllowLeak = Annotated[
@@ -85,7 +85,7 @@ OwnThreshold = Annotated[
 KeepShare = Annotated[
     float | None,
     typer.Option(
-        help="An event goes on down to this share of its label's threshold. [default: 0.5]",
+        help="An event goes on down to this share of its label's threshold. \\[default: 0.5]",
         metavar="SHARE",
         show_default=False,
     ),

@@ -25,7 +25,7 @@ def review(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="With --unlabelled: where the labels go. [default: runs/NAME-labels]")
+        Path | None, typer.Option(help="With --unlabelled: where the labels go. \\[default: runs/NAME-labels]")
     ] = None,
     labels: Annotated[
         str | None,
@@ -37,12 +37,12 @@ def review(
     most: Annotated[
         int | None,
         typer.Option(
-            min=1, help="At most so many questions. [default: all that are suspicious; 50 clips to label]",
+            min=1, help="At most so many questions. \\[default: all that are suspicious; 50 clips to label]",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Whose out-of-fold scores are believed. [default: the best of the run]")
+        str | None, typer.Option(help="Whose out-of-fold scores are believed. \\[default: the best of the run]")
     ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Find the suspects again although suspects.csv is there.")
@@ -50,7 +50,7 @@ def review(
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the page, or only write the table.")] = True,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0 is any that is free.")] = 0,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    who: Annotated[str | None, typer.Option(help="The name that decisions bear. [default: the user's]")] = None,
+    who: Annotated[str | None, typer.Option(help="The name that decisions bear. \\[default: the user's]")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Which labels look wrong, or what to label next: a page on this machine to hear each clip and decide by one key.

@@ -46,7 +46,7 @@ def report(
     runs: Annotated[
         list[Path], typer.Argument(help="A run's folder; others of the same clips stand beside it.", metavar="RUN...")
     ],
-    out: Annotated[Path | None, typer.Option(help="The page. [default: report.html in the first folder]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The page. \\[default: report.html in the first folder]")] = None,
     light: Annotated[bool, typer.Option("--light", help="Without players: a small page, to send.")] = False,
 ) -> None:
     """Write a run's report anew: one HTML page of what it found, to see and to hear, and a picture of it.

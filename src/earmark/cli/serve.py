@@ -25,7 +25,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8000,
     token: Annotated[
         str | None,
-        typer.Option(help=f"Secret that clients must send; others on this machine can see it. [env: {TOKEN_VARIABLE}]"),
+        typer.Option(
+            help=f"Secret that clients must send; others on this machine can see it. \\[env: {TOKEN_VARIABLE}]"
+        ),
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="A file with the token in it.")] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Answer whoever reaches the address.")] = False,
@@ -38,7 +40,7 @@ def serve(
     max_seconds: Annotated[float, typer.Option(min=0.001, help="Of sound in a request.")] = 3600.0,
     max_work_seconds: Annotated[float, typer.Option(min=0.001, help="That decoding and scoring may take.")] = 60.0,
     at_work: Annotated[
-        int | None, typer.Option(min=1, help="Requests decoded and scored at once. [default: two per core]")
+        int | None, typer.Option(min=1, help="Requests decoded and scored at once. \\[default: two per core]")
     ] = None,
     waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 32,
     streams: Annotated[int, typer.Option(min=0, help="Streams at once.")] = 8,
@@ -89,7 +91,7 @@ def _secret(token: str | None, token_file: Path | None) -> str | None:
     """The token, from wherever it is given; None = from nowhere.
 
     Raises:
-        ConfigError: it is given twice, or its file cannot be read.
+        ConfigError: it is given twice, or its file cannot be read or holds none.
     """
     from earmark.errors import ConfigError
 
@@ -98,9 +100,16 @@ def _secret(token: str | None, token_file: Path | None) -> str | None:
     if token_file is None:
         return token if token is not None else os.environ.get(TOKEN_VARIABLE)
     try:
-        return token_file.read_text(encoding="utf-8").strip()
+        lines = token_file.read_text(encoding="utf-8").strip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file {token_file}: cannot be read ({error}). Check the path.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--token-file {token_file}: cannot be read ({reason}). Check the path.") from error
+    if len(lines) != 1:
+        raise ConfigError(
+            f"--token-file {token_file}: holds {len(lines)} lines of text (expected the token alone, in one). Write "
+            f"it, such as with `openssl rand -hex 24 > {token_file}`."
+        )
+    return lines[0]
 
 
 def _require_secret(secret: str | None, no_token: bool, loopback: bool, host: str) -> None:

@@ -21,7 +21,7 @@ SHOWN = 30  # classes and leaks printed before the rest is only counted
 Method = Annotated[
     str | None,
     typer.Option(
-        help="given, random, grouped, stratified, stratified_grouped, temporal or temporal:COLUMN. [default: what is "
+        help="given, random, grouped, stratified, stratified_grouped, temporal or temporal:COLUMN. \\[default: what is "
         "given; else stratified, grouped if there are groups]"
     ),
 ]
@@ -30,12 +30,12 @@ Method = Annotated[
 def split(
     data: options.Data,
     out: Annotated[
-        Path | None, typer.Option(help="The table to write. [default: nothing is written, only shown]")
+        Path | None, typer.Option(help="The table to write. \\[default: nothing is written, only shown]")
     ] = None,
     test: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the clips for a test split, locked.")] = 0.0,
     validation: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share for a validation split.")] = 0.0,
     folds: Annotated[
-        int | None, typer.Option(min=0, help="Folds of the rest, 0 for none. [default: 5; 0 with --validation]")
+        int | None, typer.Option(min=0, help="Folds of the rest, 0 for none. \\[default: 5; 0 with --validation]")
     ] = None,
     method: Method = None,
     group_by: Annotated[str, typer.Option(help="Column of the table whose equal values stay together.")] = "",

@@ -24,7 +24,9 @@ def submit(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("submission.csv"),
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="Labels in each cell of a column of labels. [default: as in the sample]", metavar="N"),
+        typer.Option(
+            min=1, help="Labels in each cell of a column of labels. \\[default: as in the sample]", metavar="N"
+        ),
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="How long it may take, such as 30m: refused if the first files tell of more.")

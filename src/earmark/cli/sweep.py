@@ -17,7 +17,7 @@ Models = Annotated[
     str | None,
     typer.Option(
         help="Such as forest,se_cnn,mn04_as,mn04_as+svm: networks, classifiers, pretrained networks with a head. "
-        "[default: forest, tiny_cnn, se_cnn and the best small pretrained network here; with --vary or --ablate one, "
+        "\\[default: forest, tiny_cnn, se_cnn and the best small pretrained network here; with --vary or --ablate one, "
         "that of the settings]",
         show_default=False,
     ),
@@ -33,8 +33,8 @@ Vary = Annotated[
 Draws = Annotated[
     int | None,
     typer.Option(
-        help="Settings to draw around the best model, once all models are done. [default: as many as the budget holds, "
-        "none without one]",
+        help="Settings to draw around the best model, once all models are done. \\[default: as many as the budget "
+        "holds, none without one]",
         show_default=False,
     ),
 ]
@@ -47,7 +47,7 @@ More = Annotated[list[str] | None, typer.Argument(help="More of --vary.", metava
 def sweep(
     data: options.Data,
     more: More = None,
-    out: Annotated[Path | None, typer.Option(help="The sweep's folder. [default: runs/NAME-sweep]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder. \\[default: runs/NAME-sweep]")] = None,
     models: Models = None,
     seeds: Annotated[int, typer.Option(help="Runs of each trial, from seed to seed.")] = 3,
     budget: Annotated[

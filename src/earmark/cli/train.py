@@ -21,8 +21,8 @@ Head = Annotated[
     str | None,
     typer.Option(
         help="With --on: logistic, svm, knn, mlp, forest, boosting, attention, gru, … "
-        "[default: choice, the best of four by inner folds]. With --model NETWORK: mean, max, avemax, attention, gem, "
-        "pixel_shuffle [default: the family's own]",
+        "\\[default: choice, the best of four by inner folds]. With --model NETWORK: mean, max, avemax, attention, "
+        "gem, pixel_shuffle \\[default: the family's own]",
         show_default=False,
     ),
 ]
@@ -64,16 +64,16 @@ Diagnose = Annotated[
 
 def train(
     data: options.Data,
-    out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
     model: Annotated[
-        str | None, typer.Option(help="A network such as se_cnn, or a classifier such as forest. [default: se_cnn]")
+        str | None, typer.Option(help="A network such as se_cnn, or a classifier such as forest. \\[default: se_cnn]")
     ] = None,
     on: On = None,
     head: Head = None,
     finetune: Finetune = False,
     start: Start = None,
     or_from_scratch: FromScratch = False,
-    seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random but the folds. \\[default: 0]")] = None,
     precision: options.Precision = None,
     recall: options.Recall = None,
     recipe: options.Recipe = None,

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from earmark import __version__
-from earmark.server.gate import HEALTH, Gate, answer
+from earmark.server.gate import HEALTH, Gate, answer, require_origin
 from earmark.server.limits import Limits
 from earmark.server.meter import Meter
 from earmark.server.places import Places
@@ -88,9 +88,11 @@ def create_app(
         page: folder of the page at /; None, or a folder that is not there = no page.
 
     Raises:
-        ConfigError: no tagger, two of one name, or an empty token.
+        ConfigError: no tagger, two of one name, an empty token, or an origin that no browser sends.
         TaggerFileError: one only embeds.
     """
+    for origin in origins:
+        require_origin(origin)
     served = Served.of(taggers, limits or Limits(), token)
     origins = [origin.rstrip("/") for origin in origins]  # as browsers send them
 
@@ -204,7 +206,8 @@ async def say_refusal(request: Request, refusal: Refusal) -> Response:
 
 async def say_bad_parameter(request: Request, error: RequestValidationError) -> Response:
     """Which parameter is wrong, and why."""
-    return await say_refusal(request, Refusal("bad_parameter", parameter_message(error.errors(), "/openapi.json")))
+    message = parameter_message(error.errors(), TagQuery, "/openapi.json")
+    return await say_refusal(request, Refusal("bad_parameter", message))
 
 
 async def say_http(request: Request, error: HTTPException) -> Response:

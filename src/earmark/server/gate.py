@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from earmark.errors import ConfigError
 from earmark.server.logs import log_exchange
 from earmark.server.places import Places
 from earmark.server.refusals import Refusal
@@ -166,3 +167,17 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def require_origin(origin: str) -> None:
+    """Refuse what no browser calls a site, which would let nobody in.
+
+    Raises:
+        ConfigError: it is no scheme, host and perhaps port, such as "https://example.org:8443".
+    """
+    site = urlsplit(origin)
+    if not site.netloc or origin != f"{site.scheme}://{site.netloc}".lower():
+        raise ConfigError(
+            f"--origin {origin}: is not a site as browsers name it. Give scheme and host in small letters, and a port "
+            "that is not the usual one, such as https://example.org or http://localhost:8080."
+        )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 from pydantic.json_schema import SkipJsonSchema
 
 from earmark.audio.pcm import PCM_FORMATS
+from earmark.lookup import did_you_mean
 from earmark.server.limits import Limits
 from earmark.server.refusals import REASONS
 from earmark.tagger import Tagger
@@ -18,14 +19,14 @@ from earmark.tagger import Tagger
 def _only_number(value: Any) -> Any:
     """Text of a number without the liberties Python takes: no spaces, no underscores."""
     if isinstance(value, str) and (not value.isascii() or value.strip() != value or "_" in value):
-        raise ValueError("expected a number")
+        raise ValueError("Should be a number")
     return value
 
 
 def _only_bool(value: Any) -> Any:
     """true or false, and no other word for them."""
     if isinstance(value, str) and value not in ("true", "false"):
-        raise ValueError("expected true or false")
+        raise ValueError("Should be true or false")
     return value
 
 
@@ -35,6 +36,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+LONGEST_SHOWN = 40  # characters of what a client sent
 LONGEST_SECONDS = 1e9  # thirty years
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_SECONDS), BeforeValidator(_only_number)]
@@ -193,16 +195,25 @@ def refusals(*reasons: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def parameter_message(errors: Sequence[Any], reference: str) -> str:
+def parameter_message(errors: Sequence[Any], query: type[Strict], reference: str) -> str:
     """The first of pydantic's errors as a sentence of the house.
 
     Args:
-        errors: as pydantic lists them. reference: where to look.
+        errors: as pydantic lists them. query: what was asked for. reference: where to look.
 
-    >>> parameter_message([{"loc": ("query", "top"), "msg": "Input should be 1 or more"}], "/openapi.json")
-    'top: input should be 1 or more. Correct it; /openapi.json tells what there is.'
+    >>> error = {"type": "greater_than_equal", "loc": ["query", "top"], "msg": "Input should be 1 or more", "input": 0}
+    >>> parameter_message([error], TagQuery, "/openapi.json")
+    "top: should be 1 or more (found '0'). Correct it; /openapi.json tells what there is."
     """
-    where = [str(part) for part in errors[0]["loc"] if part != "query"]
-    said = errors[0]["msg"].removeprefix("Value error, ")
+    error = errors[0]
+    where = [str(part) for part in error["loc"] if part != "query"]
     name = where[0] if where else "parameters"
-    return f"{name}: {said[:1].lower()}{said[1:]}. Correct it; {reference} tells what there is."
+    if error["type"] == "extra_forbidden":
+        near = did_you_mean(name, query.model_fields)
+        known = ", ".join(query.model_fields)
+        return f"{name[:LONGEST_SHOWN]}: is not a parameter{near}. Known: {known}; {reference} tells more."
+    if error["type"] == "missing":
+        return f"{name}: is missing. Give it; {reference} tells what there is."
+    said = error["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable")[0]
+    found = str(error["input"])[:LONGEST_SHOWN]
+    return f"{name}: {said[:1].lower()}{said[1:]} (found '{found}'). Correct it; {reference} tells what there is."

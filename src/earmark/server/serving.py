@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -34,10 +35,10 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=512)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(
-            f"--host {host} --port {port}: cannot be listened on ({reason}). Choose another port, or 0 for a free one."
-        ) from error
+        reason = (error.strerror if isinstance(error, OSError) else str(error)).partition(" (while")[0]
+        of_port = isinstance(error, OverflowError) or error.errno in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "Choose another port, or 0 for a free one" if of_port else "Give a name or an address of this machine"
+        raise ConfigError(f"--host {host} --port {port}: cannot be listened on ({reason}). {remedy}.") from error
 
 
 def address_of(listening: socket.socket) -> str:

@@ -274,7 +274,7 @@ def _asked(websocket: WebSocket) -> StreamQuery:
     try:
         return StreamQuery.model_validate(dict(websocket.query_params))
     except ValidationError as error:
-        raise Refusal("bad_parameter", parameter_message(error.errors(), "docs/serve.md")) from error
+        raise Refusal("bad_parameter", parameter_message(error.errors(), StreamQuery, "docs/serve.md")) from error
 
 
 async def _end(websocket: WebSocket, code: int, refusal: Refusal | None = None) -> None:

@@ -26,7 +26,8 @@ class Heard:
     """What became known by a block.
 
     windows: scores of the windows that became whole, with their seconds since the stream began.
-    events: those that have surely ended; one of them is known about a window after its end.
+    events: those that have surely ended, by their end, however blocks were dealt; one of them is known about a window
+        after its end.
     """
 
     windows: Predictions
@@ -106,14 +107,18 @@ class TagStream:
             )
         self.n_samples += len(block)
         heard = self._run(self._windows.push(self._resampled.push(block)))
-        return Heard(heard, self._finder.push(heard))
+        return Heard(heard, _by_end(self._finder.push(heard)))
 
     def close(self) -> Heard:
         """No more comes: the last window, and all events that are left."""
         rest = self._resampled.push(np.zeros(0, dtype=np.float32), last=True)
         heard = self._run(chain(self._windows.push(rest), self._windows.close()))
-        return Heard(heard, self._finder.push(heard) + self._finder.close())
+        return Heard(heard, _by_end(self._finder.push(heard) + self._finder.close()))
 
     def _run(self, windows: Iterator[Window]) -> Predictions:
         rows = [self.tagger.run(some, CLIP_ID)[0] for some in in_batches(windows)]
         return predictions.concatenate(rows) if rows else self._none
+
+
+def _by_end(events: list[Event]) -> list[Event]:
+    return sorted(events, key=lambda event: event.end)

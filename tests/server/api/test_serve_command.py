@@ -192,6 +192,7 @@ def test_a_connection_that_asks_nothing_is_closed(tmp_path, vectors):
 def test_what_keeps_it_from_starting_is_said(tmp_path, vectors, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "long.txt").write_text("one\ntwo\n")
 
     def refusal(tagger: str | Path, *words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["earmark", "serve", str(tagger), *words])
@@ -203,13 +204,18 @@ def test_what_keeps_it_from_starting_is_said(tmp_path, vectors, monkeypatch, cap
         (("--host", "0.0.0.0"), "--host 0.0.0.0: whoever reaches this machine could use the server"),
         (("--token", "a", "--token-file", "b"), "the token is given twice"),
         (("--token-file", "none.txt"), "--token-file none.txt: cannot be read"),
-        (("--token-file", "empty.txt"), "--token: is empty"),
-        (("--host", "no.such.host.invalid", "--no-token"), "cannot be listened on"),
+        (("--token-file", "empty.txt"), "--token-file empty.txt: holds 0 lines of text"),
+        (("--token-file", "long.txt"), "--token-file long.txt: holds 2 lines of text"),
+        (("--host", "no.such.host.invalid", "--no-token"), "Give a name or an address of this machine"),
+        (("--host", "192.0.2.1", "--no-token"), "assign requested address). Give a name or an address of this machine"),
+        (("--origin", "example.org"), "--origin example.org: is not a site as browsers name it"),
+        (("--origin", "https://example.org/"), "--origin https://example.org/: is not a site as browsers name it"),
+        (("--origin", "*"), "--origin *: is not a site as browsers name it"),
     ):
         assert said in refusal(tagger, *words)
     assert "dog.tagger.onnx: there is no such file" in refusal("dog.tagger.onnx")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert "cannot be listened on" in refusal(tagger, "--port", str(taken.getsockname()[1]))
+        assert "Address already in use). Choose another port" in refusal(tagger, "--port", str(taken.getsockname()[1]))
     monkeypatch.setenv(TOKEN_VARIABLE, "a")
     assert "--no-token: a token is given, perhaps by $EARMARK_TOKEN" in refusal(tagger, "--no-token")
 

@@ -108,12 +108,14 @@ def test_nothing_sent_is_nothing_heard(client):
         ("sample_rate=8000&format=s16le", [b"abc"], "bad_frame", 1007),
         ("sample_rate=8000", [np.float32([0, np.nan]).tobytes()], "bad_frame", 1007),
         ("sample_rate=8000", [np.float32([np.inf]).tobytes()], "bad_frame", 1007),
+        ("sample_rate=8000", [np.uint32([0x7F800001]).tobytes()], "bad_frame", 1007),  # a signalling NaN
         ("sample_rate=8000", [bytes(5000)], "bad_frame", 1007),
         ("sample_rate=8000", ["garbage"], "bad_message", 1007),
         ("sample_rate=8000", ["[" * 100_000], "bad_message", 1007),
         ("sample_rate=8000", ['{"type": "end", "now": true}'], "bad_message", 1007),
     ],
 )
+@pytest.mark.filterwarnings("error")  # they would come between the lines of the log
 def test_what_is_none_of_the_protocol_is_said_before_the_end(make_client, query, messages, reason, code):
     said, closed = talk(make_client(limits=Limits(frame_bytes=4096)), query, *messages)
     assert (said[-1]["type"], said[-1]["reason"], closed) == ("error", reason, code)

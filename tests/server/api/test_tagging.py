@@ -120,14 +120,16 @@ def test_one_tagger_comes_with_the_card_of_its_run(make_client, cnn, vectors, tm
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("top=0", "top: input should be greater than or equal to 1"),
-        ("treshold=0.5", "treshold: extra inputs are not permitted"),
-        ("threshold=2", "threshold: input should be less than or equal to 1"),
-        ("start=-1", "start: input should be greater than or equal to 0"),
-        ("start=nan", "start: input should be a finite number"),
-        ("start=1_0", "start: expected a number"),
-        ("start=1e308", "start: input should be less than or equal to 1000000000"),
-        ("timeline=1", "timeline: expected true or false"),
+        ("top=0", "top: should be greater than or equal to 1 (found '0')"),
+        ("treshold=0.5", "treshold: is not a parameter (did you mean 'threshold'?). Known: tagger, start, end"),
+        ("threshold=2", "threshold: should be less than or equal to 1"),
+        ("start=-1", "start: should be greater than or equal to 0"),
+        ("start=nan", "start: should be a finite number"),
+        ("start=1_0", "start: should be a number (found '1_0')"),
+        ("start=soon", "start: should be a valid number (found 'soon')"),
+        ("start=1e308", "start: should be less than or equal to 1000000000"),
+        ("timeline=1", "timeline: should be true or false (found '1')"),
+        (f"top={'9' * 5000}", f"(found '{'9' * 40}')"),
     ],
 )
 def test_a_wrong_parameter_is_named(client, long_sound, refused, query, said):

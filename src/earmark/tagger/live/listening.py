@@ -187,8 +187,7 @@ class Listening:
 
     def _tell(self, events: list[Event], ended: bool = False) -> list[LiveEvent]:
         """Events of the stream as they are told, by their end: at once, or when their clips are written."""
-        by_end = sorted(self._place(events), key=lambda event: event.end)  # however blocks were gathered
-        told = [LiveEvent(event, self._clock.at(event.start)) for event in by_end]
+        told = [LiveEvent(event, self._clock.at(event.start)) for event in self._place(events)]
         keeper = self._keeper
         if keeper is None:
             return told
