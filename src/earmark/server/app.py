@@ -91,10 +91,10 @@ def create_app(
         ConfigError: no tagger, two of one name, an empty token, or an origin that no browser sends.
         TaggerFileError: one only embeds.
     """
+    origins = [origin.rstrip("/") for origin in origins]  # as browsers send them
     for origin in origins:
         require_origin(origin)
     served = Served.of(taggers, limits or Limits(), token)
-    origins = [origin.rstrip("/") for origin in origins]  # as browsers send them
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
