@@ -132,6 +132,16 @@ def test_labels_under_other_names_are_mapped(forest, field, tmp_path):
     assert {label for _, label, *_ in found.events} == {"tone"}
 
 
+def test_a_map_may_name_what_a_list_of_events_never_found(truth, tmp_path):
+    found = table(tmp_path / "f.csv", "path,start,end,label", "a.wav,1,3,Dog", "b.wav,2,5,Dog")
+    names = table(tmp_path / "names.csv", "from,to", "Dog,dog", "Tawny owl,owl")
+    for common in (False, True):  # the tool knows owls, so that those it missed count
+        judged = evaluate_found(found, truth, mapping=names, common=common)
+        assert judged.per_label["dog"]["event_f1"].value == 1
+        assert judged.per_label["owl"]["event_f1"].value == 0
+        assert "1 names of the map are never found: Tawny owl." in judged.remarks
+
+
 def test_the_same_events_in_a_table_are_perfect_and_in_any_form(truth, tmp_path):
     rows = ["a.wav,1,3,dog,0.9", "a.wav,5,7,owl,0.8", "b.wav,2,5,dog,0.7", "c.wav,0,9,unknown,"]
     found = evaluate_found(table(tmp_path / "f.csv", "path,start,end,label,score", *rows), truth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from earmark import audio
 from earmark.tagger import load_tagger, tag_files
@@ -132,13 +134,23 @@ def test_another_tagger_hears_the_same_file_again(opened):
     assert opened.run(VERDICT) == ("\u00a0· ".join(expected) or "Nothing reached its threshold")
 
 
+def half_a_flac() -> bytes:
+    """What was fetched of a FLAC file; browsers decode it without a word."""
+    whole = io.BytesIO()
+    noise = 0.1 * np.random.default_rng(0).standard_normal(80_000)
+    soundfile.write(whole, noise, 16_000, format="FLAC")
+    return whole.getvalue()[: len(whole.getvalue()) // 2]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("note.wav", b"Dear diary", "cannot be read as a sound"),
         ("empty.wav", b"", "empty"),
         ("cut.wav", (VECTORS / "long.wav").read_bytes()[:9000], "cut off"),
+        ("cut.flac", half_a_flac(), "cut off"),
     ],
+    ids=["no sound", "empty", "cut", "cut FLAC"],
 )
 def test_a_file_that_is_no_whole_sound_is_explained(opened, tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)

@@ -132,6 +132,8 @@ def test_a_file_per_recording_for_raven_and_one_for_a_single_recording(run, tmp_
     assert made == ["long.wav.Table.1.selections.txt", "short.wav.Table.1.selections.txt"]
     assert run(VECTORS / "long.wav", "--format", "audacity", "--out", "long.txt").returncode == 0
     assert (tmp_path / "long.txt").read_text() == "0\t1.93\tnoise\n0\t1.93\ttone, high\n"
+    assert run(VECTORS / "long.wav", "--format", "audacity", "--out", "tracks/").returncode == 0
+    assert (tmp_path / "tracks" / "long.wav.txt").read_bytes() == (tmp_path / "long.txt").read_bytes()
     assert (
         run(VECTORS / "long.wav", "--format", "audacity").stdout.decode()
         == "0\t1.93\tnoise\n0\t1.93\ttone, high\n"

@@ -181,7 +181,7 @@ def _target(out: Path | None, format: str, names: list[str], n_recordings: int, 
         if out and out.is_dir():
             raise ConfigError(f"--out {out}: is a folder, and {format} is one file. Give the name of a file.")
         return Target(format, out, None, root)
-    if out and (out.is_dir() or n_recordings > 1 or skip_done):
+    if out and (out.is_dir() or n_recordings > 1 or skip_done or not out.suffix):
         if out.exists() and not out.is_dir():
             raise ConfigError(f"--out {out}: is a file, and {format} makes one per recording. Give a folder.")
         return Target(format, None, out, root)

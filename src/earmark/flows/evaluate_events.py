@@ -80,7 +80,7 @@ def evaluate_events(
     opened, data = load_tagger(tagger), Path(data)
     opened.require_labels()
     rule, failures = rule or EventRule(), []
-    names = _names(opened.labels, mapping)
+    names, _ = _names(opened.labels, mapping)
     asked = _read_truth(data, recordings, failures, split, audio_dir=audio_dir, encoding=encoding)
     labels, truth, remarks = _on_one_vocabulary(asked.truth, tuple(dict.fromkeys(names.values())), common)
     remarks = [*asked.remarks, *remarks]
@@ -129,7 +129,7 @@ def evaluate_found(
     path, data = Path(found), Path(data)
     asked = _read_truth(data, recordings, None, split, audio_dir=audio_dir, encoding=encoding)
     its = read_found(path, asked.truth.recordings, threshold=threshold)
-    names = _names(its.labels, mapping)
+    names, never = _names(its.labels, mapping, of_list=isinstance(its, FoundEvents))
     if not set(names.values()) & set(asked.truth.recordings.vocabulary):
         raise ManifestError(
             f"{path}: shares no label with the data (the data: {_some(asked.truth.recordings.vocabulary)}; found: "
@@ -142,6 +142,8 @@ def evaluate_found(
     else:
         detected, truth, remarks = _from_list(path, its, asked.truth, names, common, rule)
         failures = its.failures
+    if never:
+        remarks = [*remarks, f"{len(never)} names of the map are never found: {_some(never)}."]
     remarks = [*asked.remarks, UNKNOWN_ORIGIN, *remarks]
     judged = judge_events(detected, truth, collar=collar, rule=rule, remarks=remarks, failures=failures)
     return _counted(judged, asked, path)
@@ -290,12 +292,18 @@ def _hear(tagger: Tagger, truth: EventTruth, data: Path, failures: Failures) -> 
     return [tagged.predictions for tagged in heard]
 
 
-def _names(labels: Sequence[str], mapping: Path | None) -> Names:
-    """What each label is called by the data; those that the map leaves out are missing."""
+def _names(labels: Sequence[str], mapping: Path | None, of_list: bool = False) -> tuple[Names, list[str]]:
+    """What each label is called by the data, those that the map leaves out missing; and what only the map names.
+
+    of_list: the labels are those of a list of events, which may lack some that its tool knows.
+    """
     if mapping is None:
-        return {label: label for label in labels}
-    columns = map_labels(labels, read_label_map(mapping), mapping)
-    return {labels[number]: new for new, numbers in columns.items() for number in numbers}
+        return {label: label for label in labels}, []
+    table = read_label_map(mapping)
+    never = [name for name in table if name not in labels] if of_list else []
+    labels = (*labels, *never)
+    columns = map_labels(labels, table, mapping)
+    return {labels[number]: new for new, numbers in columns.items() for number in numbers}, never
 
 
 def _renamed(events: Sequence[Event], names: Names, labels: Sequence[str]) -> RawEvents:

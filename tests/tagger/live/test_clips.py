@@ -126,9 +126,17 @@ def test_events_that_are_known_later_than_sound_is_held_are_refused(tmp_path):
         ClipKeeper(tmp_path, 8000, ORIGIN, delay=3600.0)
 
 
-def test_a_folder_that_cannot_be_written_to_is_said(tmp_path):
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_heard(tmp_path):
     (tmp_path / "file").write_text("")
-    keeper = ClipKeeper(tmp_path / "file", 100, ORIGIN)
+    for folder in (tmp_path / "file", tmp_path / "file" / "clips"):
+        with pytest.raises(RunError, match="--save-events .*file.*: cannot be made"):
+            ClipKeeper(folder, 100, ORIGIN)
+
+
+def test_a_folder_that_cannot_be_written_to_any_more_is_said(tmp_path):
+    keeper = ClipKeeper(tmp_path / "clips", 100, ORIGIN)
+    (tmp_path / "clips").rmdir()
+    (tmp_path / "clips").write_text("")
     keeper.push(np.zeros(300, dtype=np.float32))
     with pytest.raises(RunError, match="cannot be written"):
         keeper.save(event(1.0, 2.0), NOON)

@@ -8,6 +8,7 @@ import { joined, wavBlocks, wavHeader } from "./wav.js";
 export const LONGEST_SECONDS = 7200; // of what the browser can hold decoded: 0.9 GB at 32 kHz
 const HEAD_BYTES = 1 << 17;
 const OPUS_RATES = [8000, 12000, 16000, 24000, 48000]; // that libsndfile decodes Opus at
+const ROUNDING_SECONDS = 0.01; // by which a length at another rate may be off
 const RATES = [3000, 768000]; // that an OfflineAudioContext takes
 
 // {samples, sampleRate, fileRate}: fileRate is the file's own in Hz, null where it is not known.
@@ -20,11 +21,13 @@ export async function decode(file, sampleRate, { signal, progress = () => {} } =
       sampleRate,
       fileRate: header.sampleRate,
     };
-  const rates = encodedRates(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
+  const head = new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer());
+  const rates = encodedRates(head);
   const rate = Math.min(Math.max(rates[0] ?? sampleRate, RATES[0]), RATES[1]);
   const buffer = await decoded(await file.arrayBuffer(), rate);
   signal?.throwIfAborted();
   checkLength(buffer.duration);
+  if (buffer.duration < flacSeconds(head) - ROUNDING_SECONDS) throw cutOff(buffer.duration);
   let samples = mono(buffer);
   for (const [i, wanted] of [...rates.slice(1), sampleRate].entries())
     samples = converted(samples, rates[i] ?? rate, wanted);
@@ -35,11 +38,7 @@ export async function decode(file, sampleRate, { signal, progress = () => {} } =
 async function wave(file, header, sampleRate, { signal, progress }) {
   const bytes = header.stop - header.first;
   const seconds = bytes / header.frameBytes / header.sampleRate;
-  if (header.isCut)
-    throw new Problem(
-      "cut_off",
-      `The file stops at ${seconds.toFixed(2)} s, before its end: it is cut off. Fetch it again.`,
-    );
+  if (header.isCut) throw cutOff(seconds);
   if (bytes < header.frameBytes) throw new Problem("not_a_sound", "The file holds no sound.");
   checkLength(seconds);
   const resampler = new Resampler(header.sampleRate, sampleRate);
@@ -51,6 +50,13 @@ async function wave(file, header, sampleRate, { signal, progress }) {
     progress((done += block.length) / header.sampleRate / seconds);
   }
   return joined([...blocks, resampler.close()]);
+}
+
+function cutOff(seconds) {
+  return new Problem(
+    "cut_off",
+    `The file stops at ${seconds.toFixed(2)} s, before its end: it is cut off. Fetch it again.`,
+  );
 }
 
 function checkLength(seconds) {
@@ -102,11 +108,25 @@ export function encodedRates(head) {
     if (opus !== null) return [...new Set([48000, OPUS_RATES.find((rate) => opus && rate >= opus) ?? 48000])];
     return [rateBehind("\x01vorbis")].filter(Boolean);
   }
-  // A tag stands before the sound; its length is in four bytes of seven bits.
-  const first = word(0, "ID3") ? 10 + [6, 7, 8, 9].reduce((size, at) => size * 128 + head[at], 0) : 0;
+  const first = tagBytes(head);
   if (word(first, "fLaC") && first + 22 <= head.length) return [data.getUint32(first + 18) >>> 12].filter(Boolean);
   if (first + 4 > head.length || head[first] !== 0xff || (head[first + 1] & 0xe6) !== 0xe2) return [];
   const version = (head[first + 1] >> 3) & 3; // 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
   const rate = [44100, 48000, 32000][(head[first + 2] >> 2) & 3];
   return version === 1 || !rate ? [] : [rate / { 3: 1, 2: 2, 0: 4 }[version]];
+}
+
+// How long a FLAC file says that it is; 0 if it is none, or does not say. Browsers decode what is left of a cut one.
+function flacSeconds(head) {
+  const data = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const first = tagBytes(head);
+  if (first + 26 > head.length || data.getUint32(first) !== 0x664c6143) return 0; // "fLaC"
+  const rate = data.getUint32(first + 18) >>> 12;
+  return rate ? ((head[first + 21] & 15) * 2 ** 32 + data.getUint32(first + 22)) / rate : 0;
+}
+
+// A tag may stand before the sound; its length is in four bytes of seven bits.
+function tagBytes(head) {
+  const there = head.length >= 10 && head[0] === 0x49 && head[1] === 0x44 && head[2] === 0x33; // "ID3"
+  return there ? 10 + [6, 7, 8, 9].reduce((size, at) => size * 128 + head[at], 0) : 0;
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.audio import encode
-from earmark.errors import ConfigError
+from earmark.errors import ConfigError, RunError
 from earmark.run import write_json
 from earmark.tagger.events import Event
 from earmark.tagger.live.lines import Origin, event_line
@@ -50,6 +50,7 @@ class ClipKeeper:
 
     Raises:
         ConfigError: events may be known later than sound is held.
+        RunError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, sample_rate: int, origin: Origin, around: float = 1.0, delay: float = 0.0):
@@ -58,6 +59,12 @@ class ClipKeeper:
                 f"--save-events: an event is known up to {delay:g} s after its end, and sound is held "
                 f"{LONGEST_SECONDS:g} s. Give less of --join-seconds."
             )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # said now, not when the first event has sounded
+        except OSError as error:
+            raise RunError(
+                f"--save-events {folder}: cannot be made ({error.strerror}). Choose another folder."
+            ) from error
         self.folder, self.sample_rate, self.around = folder, sample_rate, around
         self.n_samples = 0  # since listening began, lost ones included
         self._origin = origin
