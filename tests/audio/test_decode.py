@@ -143,8 +143,8 @@ def test_an_end_rounded_to_two_decimals_is_the_end_of_the_file(sound, make_tone)
         (0.0, 1.5, r"end 1\.5 s is beyond its length of 1\.000 s"),
         (1.0, None, r"start 1 s is not before its end at 1\.000 s"),
         (7.0, 8.0, r"start 7 s is not before its end"),
-        (0.5, 0.5, r"region 0\.5 to 0\.5 s is empty or negative"),
-        (-0.1, None, r"region -0\.1 to None s is empty or negative"),
+        (0.5, 0.5, r"region 0\.5 s to 0\.5 s is empty or negative"),
+        (-0.1, None, r"region -0\.1 s to the end is empty or negative"),
     ],
 )
 def test_a_region_outside_the_file_is_an_error(sound, make_tone, start, end, reason):

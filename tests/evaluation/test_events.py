@@ -44,9 +44,11 @@ def test_counts_are_those_of_sed_eval(number):
         assert f1 == pytest.approx(said["f1_micro"], nan_ok=True)
 
 
-@given(drawn_events(), drawn_events(), st.sampled_from([0.05, 0.2, 0.5]))
+@given(drawn_events(), drawn_events(), st.sampled_from([0.055, 0.205, 0.505]))
 @settings(deadline=None, max_examples=150)
 def test_matches_are_as_many_as_mir_eval_finds(truth, found, collar):
+    """Of times whose differences never equal what is allowed, where floats would decide."""
+    truth[:, 1] += 0.001
     onsets = len(mir_eval.util.match_events(truth[:, 0], found[:, 0], collar)) if len(truth) and len(found) else 0
     notes = mir_eval.transcription.match_notes(
         truth, np.ones(len(truth)), found, np.ones(len(found)),

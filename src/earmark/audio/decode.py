@@ -94,7 +94,8 @@ def region_samples(
         AudioError: the region is empty, negative, or reaches beyond the file.
     """
     if start < 0 or (end is not None and end <= start):
-        raise AudioError(f"{path}: region {start:g} to {end:g} s is empty or negative. Give 0 <= start < end.")
+        until = "the end" if end is None else f"{end:g} s"
+        raise AudioError(f"{path}: region {start:g} s to {until} is empty or negative. Give 0 <= start < end.")
     first = round(start * sample_rate)
     stop = None if end is None else max(first + 1, round(end * sample_rate))
     if n_samples is None:

@@ -115,8 +115,9 @@ class TaggingModule(lightning.LightningModule):
         means = sums / torch.bincount(clips, minlength=len(targets))[:, None]
         self.log("validation_loss", self.loss(means, targets, weights))
         score = float(lwlrap(self.validation.present(), means.numpy(), choosing_labels(self.validation)))
-        # Of several devices the first one's, lest a last bit give each rates, and so weights, of its own.
-        score = self.trainer.strategy.broadcast(score)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # Of several devices the first one's, lest a last bit give each rates, and so weights, of its own.
+            score = self.trainer.strategy.broadcast(score)
         self.log("validation_score", score)
         if isinstance(self._schedule, Plateau):
             self._schedule.hear(score)
