@@ -69,9 +69,10 @@ def test_an_error_in_making_or_doing_a_job_ends_all_and_comes_after_what_was_bef
 
 
 def test_left_early_lines_are_told_and_closed():
-    stopped, closed = threading.Event(), []
+    stopped, begun, closed = threading.Event(), [], []
 
     def endless(name):
+        begun.append(name)
         try:
             yield from line(name, 10**9)
         finally:
@@ -81,4 +82,5 @@ def test_left_early_lines_are_told_and_closed():
     next(results)
     results.close()
     assert stopped.is_set()
-    assert sorted(closed) == [str(n) for n in range(2 * LINES_PER_THREAD + 1)]
+    assert "0" in closed  # a thread need not have come to the others
+    assert sorted(closed) == sorted(begun)
