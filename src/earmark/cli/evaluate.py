@@ -35,7 +35,7 @@ Pool = Annotated[str | None, typer.Option(help="Of what it hears: mean, max or g
 Tagger = Annotated[
     Path,
     typer.Argument(
-        help="A tagger file or folder, a name of `earmark models`, or a run's folder; left out with --predictions."
+        help="A tagger file or folder, a name of `earmark models`, or a run's folder; with --predictions, DATA instead."
     ),
 ]
 Data = Annotated[

@@ -161,12 +161,14 @@ def _from_windows(rows: _Rows, labels: Sequence[str], recordings: Manifest) -> F
             f"{table.path}: {len(wrong)} windows do not end after their start (the first: row "
             f"{table.lines[wrong[0]]}). Correct them."
         )
+    places = rows.places[kept]
+    order = np.argsort(places, kind="stable")
+    bounds = np.searchsorted(places[order], np.arange(1, len(recordings)))
     found: list[Predictions | None] = []
-    for number, name in enumerate(recordings.clip_ids):
-        own = rows.places[kept] == number
-        ids = np.full(own.sum(), name, dtype=object)
+    for name, own in zip(recordings.clip_ids, np.split(order, bounds), strict=True):
+        ids = np.full(len(own), name, dtype=object)
         known = Predictions(ids, starts[own], ends[own], values[own], tuple(labels), "window")
-        found.append(known if own.any() else None)
+        found.append(known if len(own) else None)
     return FoundScores(found, tuple(labels))
 
 
