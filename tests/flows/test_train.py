@@ -18,7 +18,7 @@ from earmark.flows.experiment import claim, environment_text
 from earmark.flows.run_config import RunConfig
 from earmark.flows.train import models_of
 from earmark.predictions import Predictions
-from earmark.run import Run, to_json
+from earmark.run import Run, to_json, write_text
 from earmark.tagger import load_tagger, score_files
 
 MODELS = ("forest", "tiny_cnn")
@@ -176,6 +176,16 @@ def test_a_damaged_checkpoint_is_named(train, folders, broken_off, content):
 def test_a_folder_with_other_settings_is_refused_with_the_first_that_differs(train, trained, folders):
     with pytest.raises(RunError, match=r"holds a run with other settings \(epochs: 2; now epochs: 3\)"):
         train(folders, trained.run.folder, "optim.epochs=3", "seed=5")
+
+
+def test_a_run_from_before_a_setting_was_there_goes_on_with_its_default(trained, tmp_path):
+    run = Run(tmp_path / "run")
+    write_text(run.config, trained.run.config.read_text(encoding="utf-8").replace("devices: 1\n", ""))
+    config, manifest = workers.load_experiment(trained.run).config, read_manifest(trained.run.manifest)
+    claim(run, config, manifest)
+    assert "devices" not in run.config.read_text(encoding="utf-8")
+    with pytest.raises(RunError, match=r"other settings \(devices: 1; now devices: 2\)"):
+        claim(run, replace(config, devices=2), manifest)
 
 
 def test_a_folder_with_other_rows_is_refused(trained):

@@ -17,7 +17,7 @@ import numpy as np
 
 from earmark.audio.cache import Cache
 from earmark.baselines import BASELINES
-from earmark.config import to_yaml
+from earmark.config import change, read_yaml, to_yaml
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.leakage import hash_contents
 from earmark.data.manifest import Manifest
@@ -144,9 +144,11 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
     if run.folder.exists() and not run.folder.is_dir():
         raise RunError(f"{run.folder}: is a file, and a run is a folder. Choose another --out.")
     if run.config.exists():
-        if run.config.read_text(encoding="utf-8") != settings:
+        # Read, not compared as text: settings that the version which began it did not have are at their defaults.
+        there = to_yaml(change(RunConfig(), read_yaml(run.config), str(run.config)))
+        if there != settings:
             raise RunError(
-                f"{run.folder}: holds a run with other settings ({_first_difference(run.config, settings)}). "
+                f"{run.folder}: holds a run with other settings ({_first_difference(there, settings)}). "
                 "Choose another --out, or delete the folder."
             )
         if run.manifest.exists() and read_manifest(run.manifest) != manifest:
@@ -168,9 +170,9 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
         write_text(run.environment, before + ("\n" if before else "") + environment)
 
 
-def _first_difference(path: Path, settings: str) -> str:
+def _first_difference(there: str, settings: str) -> str:
     """The first line that differs, as "key: there, now other"."""
-    before, now = path.read_text(encoding="utf-8").splitlines(), settings.splitlines()
+    before, now = there.splitlines(), settings.splitlines()
     for old, new in zip(before, now, strict=False):
         if old != new:
             return f"{old.strip()}; now {new.strip()}"
