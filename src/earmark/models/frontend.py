@@ -227,7 +227,8 @@ class FactoredLogMel(nn.Module):
         pieces = torch.cat([padded[:, :-step].reshape(batch * n_pieces, step), overlap], dim=1)
         found = _in_turn(pieces, work) if torch.compiler.is_exporting() else work(pieces)
         joined = [each.reshape(batch, n_pieces, -1, FRAMES_PER_PIECE).transpose(1, 2) for each in found]
-        return [each.reshape(batch, -1, n_pieces * FRAMES_PER_PIECE)[..., :n_frames] for each in joined]
+        whole = [each.reshape(batch, -1, n_pieces * FRAMES_PER_PIECE) for each in joined]
+        return [each.narrow(-1, 0, n_frames) for each in whole]  # torch 2.11 loses count of a slice's frames
 
     def _rows(self, pieces: Tensor) -> Tensor:
         """Pieces (pieces, samples) to their spectrum (pieces, row · residue, frames)."""
