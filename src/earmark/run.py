@@ -164,6 +164,19 @@ class Run:
         return self.folder / f"{self.name}{TAGGER_SUFFIX}"
 
     @property
+    def stages(self) -> Path:
+        """What each stage scored, where this folder is that of several runs, one for each stage."""
+        return self.folder / "stages.json"
+
+    @property
+    def way_out(self) -> str:
+        """What to do where a finished run was expected in this folder and is not there."""
+        if not self.stages.is_file():
+            return "Let `earmark train` finish: the same command again goes on where it stopped."
+        *others, last = json.loads(self.stages.read_text(encoding="utf-8"))["stages"]
+        return f"Its stages are runs: give {self.folder / last}{', or another of them' if others else ''}."
+
+    @property
     def suspects(self) -> Path:
         """Labels that are probably wrong, the most suspicious first."""
         return self.folder / "suspects.csv"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from earmark.data import read_manifest
+from earmark.data import choose_folds, read_manifest
 from earmark.data.readers.problems import RowProblem
 from earmark.errors import ManifestError
 
@@ -78,11 +77,11 @@ def test_weights_default_to_one(tmp_path):
     assert read_manifest(table(tmp_path, "file,label,weight", "1.wav,dog,0", "2.wav,dog,")).weights.tolist() == [0, 1]
 
 
-def test_a_clip_without_a_fold_is_never_held_out(tmp_path, caplog):
-    with caplog.at_level(logging.INFO):
-        manifest = read_manifest(table(tmp_path, "file,label,fold", "1.wav,dog,2", "2.wav,cat,", "3.wav,cat,-1"))
-    assert manifest.folds.tolist() == [2, -1, -1]
-    assert "2 clips without a fold are never held out" in caplog.text
+def test_a_clip_without_a_fold_is_never_held_out(tmp_path):
+    rows = ("file,label,fold", "1.wav,dog,2", "2.wav,cat,", "3.wav,cat,-1", "4.wav,cat,1", "5.wav,dog,1", "6.wav,dog,2")
+    manifest = read_manifest(table(tmp_path, *rows))
+    assert manifest.folds.tolist() == [2, -1, -1, 1, 1, 2]
+    assert " 2 clips are never held out." in choose_folds(manifest)[2]
 
 
 def test_every_other_column_is_an_extra_as_text(tmp_path):

@@ -18,7 +18,7 @@ LABELS = [(), ("noise",), ("noise", "tone, low"), ("tone, high",)] * 3
 
 
 @pytest.mark.parametrize(("kinds", "is_file"), [(("cnn", "calibrated"), True), (("cnn", "ends", "lengths"), False)])
-@pytest.mark.parametrize("how", ["geometric", "rank", "weights"])
+@pytest.mark.parametrize("how", ["geometric", "rank", "weights", "stack"])
 def test_the_shipped_tagger_gives_its_members_combined(make_run, tmp_path, kinds, is_file, how):
     runs = [make_run(tmp_path / kind, kind, labels=LABELS) for kind in kinds]
     found = ensemble(runs, tmp_path / "joined", how=how)

@@ -62,6 +62,27 @@ def test_seeds_are_averaged_in_their_scores_and_their_spread_is_told():
     assert "not in an interval of one seed" in contest(*world(1)).seed_notes()[-1]
 
 
+def test_the_noise_between_seeds_is_in_intervals_and_p():
+    """Two recipes of equal worth whose seeds lie far apart: by clips alone one would surely be better."""
+    generator = np.random.default_rng(3)
+    targets, groups = np.eye(4)[np.arange(400) % 4], np.arange(400) // 2
+    noise = generator.normal(size=targets.shape)
+
+    def seeds(*skills):
+        return tuple(skill * targets + noise for skill in skills)
+
+    one = contest([Contender("a", seeds(2.0)), Contender("b", seeds(1.5))], targets, groups)
+    assert one.pairs[0].is_sure
+    three = contest([Contender("a", seeds(2.0, 1.2)), Contender("b", seeds(1.5, 0.9, 1.5))], targets, groups)
+    pair = three.pairs[0]
+    assert pair.first.interval.low < 0 < pair.first.interval.high and pair.p > 0.05
+    assert pair.first.interval.standard_error > 3 * one.pairs[0].first.interval.standard_error
+    spreads = [entry.spread("accuracy") / np.sqrt(n) for entry, n in zip(three.entries, (2, 3), strict=True)]
+    assert pair.first.interval.standard_error == pytest.approx(np.hypot(*spreads), rel=0.25)
+    high_low = three.entries[0].metrics["accuracy"]
+    assert high_low.high - high_low.low > 2 * spreads[0]
+
+
 def test_equal_contenders_are_inside_the_noise_however_many_there_are():
     alarms = 0
     for seed in range(12):

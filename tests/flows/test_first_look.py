@@ -29,6 +29,7 @@ def home(tmp_path, monkeypatch) -> None:
         ({"on": ["runs/none"]}, "runs/none: there is no such file or folder. Check the path."),
         ({"on": ["mn04"], "or_from_scratch": True}, "mn04: is neither a file nor a pretrained tagger"),
         ({"on": ["hf:a/b"]}, "hf:a/b has to be adopted once: `earmark models get hf:a/b --name NAME --window 5`"),
+        ({"or_from_scratch": True, "settings": ["optim.epochs=3"]}, "--or-from-scratch: .* none is named. Give --on"),
         ({"head": "knnn"}, r"'knnn' is not a head \(did you mean 'knn'\?\)"),
     ],
 )
@@ -39,5 +40,9 @@ def test_what_is_plainly_wrong_is_refused(tmp_path, words, expected):
 
 def test_what_may_be_missing_is_let_through(tmp_path):
     look(tmp_path, None, ["optim.epochs=3"], ["mn04_as"], "knn", finetuned=True, or_from_scratch=True)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: finetuned\nbackbone:\n  on: mn04_as\n", encoding="utf-8")
+    look(tmp_path, recipe, [], or_from_scratch=True)
+    look(tmp_path, None, ["backbone.on=mn04_as"], or_from_scratch=True)
     with pytest.raises(NotHereError):
         look(tmp_path, None, [], ["mn04_as"])

@@ -17,13 +17,17 @@ from earmark import audio
 from earmark.cli import console
 from earmark.cli.app import app
 from earmark.data import Manifest, read_manifest
+from earmark.ensemble.members import read_member
 from earmark.errors import ConfigError, ManifestError, RunError
 from earmark.flows.agreement import agreeing, agreement, judge_clips, read_judge
+from earmark.flows.contenders import read_source
 from earmark.flows.experiment import read_agreeing
 from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.flows.sides import hold_out, take_subset
 from earmark.flows.stages import stage_recipes, train_stages
+from earmark.flows.teaching import shipped_scores
 from earmark.flows.workers import load_experiment
+from earmark.report.reading import read_run
 from earmark.run import Run
 from earmark.tagger import load_tagger
 
@@ -87,6 +91,10 @@ def test_each_stage_is_a_run_with_scores_of_the_same_curated_clips(staged):
     assert len(scored["noisy"]) == 24
     assert scored["noisy"] == scored["curated"] == scored["agreeing"]
     assert all((each.run.folder / "report.html").is_file() for each in staged.trained.values())
+    heard = {"noisy": "all that is trained on", "curated": "left out", "agreeing": "trained on where networks agree"}
+    for name, each in staged.trained.items():
+        [said] = [note for note in each.scorecard.notes() if "never scored" in note]
+        assert f"36 noisy clips are {heard[name]}" in said and "the 24 others are" in said
     document = json.loads((staged.run.folder / "stages.json").read_text(encoding="utf-8"))
     assert list(document["stages"]) == ["noisy", "curated", "agreeing"]
     pairs = [(each["a"], each["b"]) for each in document["comparisons"]]
@@ -96,6 +104,16 @@ def test_each_stage_is_a_run_with_scores_of_the_same_curated_clips(staged):
 def test_the_tagger_of_all_is_that_of_the_last_stage(staged):
     assert staged.run.tagger.read_bytes() == staged.trained["agreeing"].run.tagger.read_bytes()
     assert load_tagger(staged.run.folder).labels == tuple(sorted(LABELS))
+
+
+def test_what_wants_a_run_and_is_given_the_folder_of_all_stages_names_them(staged):
+    folder = staged.run.folder
+    says = "agreeing, or another of them"
+    for reads in (read_member, read_run, lambda each: read_source(each, None, {}, None, False)):
+        with pytest.raises(RunError, match=says):
+            reads(folder)
+    with pytest.raises(ConfigError, match=says):
+        shipped_scores(folder)
 
 
 def test_the_noisy_stage_has_heard_no_curated_clip_and_the_curated_one_no_noisy_clip(staged):

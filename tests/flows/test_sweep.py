@@ -23,12 +23,13 @@ from earmark.flows.run_config import DataConfig
 from earmark.flows.settings import layered
 from earmark.flows.sweep import Swept, names_of, require_numbers, search, spreads_of
 from earmark.flows.sweep import sweep as run_sweep
-from earmark.flows.sweep_bench import OTHER_FOLDS, UNMEASURED, Bench
+from earmark.flows.sweep_bench import A_ROUND, BESIDES, MORE_THAN_STEPS, OTHER_FOLDS, Bench
 from earmark.flows.sweep_trials import Planned, nested, of_models
 from earmark.predictions import Predictions
 from earmark.run import Run
 
 MODELS = ("prior", "logistic")
+HEADS = ("svm", "logistic")
 
 
 @pytest.fixture(scope="module")
@@ -173,11 +174,11 @@ def test_without_any_run_the_reasons_are_said(sweep, folders, tmp_path, monkeypa
 def test_a_run_that_would_not_be_done_in_time_is_not_begun(bench, network, monkeypatch):
     monkeypatch.setattr("earmark.flows.sweep_bench.train", lambda **_: pytest.fail("it does not fit"))
     monkeypatch.setattr(Bench, "forecast", lambda *_: 100.0)
-    bench.until = time.monotonic() + 2 + 100 * UNMEASURED - 1
+    bench.until = time.monotonic() + 2 + 100 - 1
     assert not bench.attempt(network, 0)
     assert not bench.attempt(network, 1)
     assert bench.left_out == {"tiny_cnn": [0, 1]}
-    assert bench.expected["tiny_cnn"] == pytest.approx(2 + 100 * UNMEASURED)
+    assert bench.expected["tiny_cnn"] == pytest.approx(2 + 100)
 
 
 def test_what_runs_took_says_what_the_next_ones_take(bench, network, monkeypatch):
@@ -185,22 +186,41 @@ def test_what_runs_took_says_what_the_next_ones_take(bench, network, monkeypatch
     bench.until = time.monotonic() + 1e6
     monkeypatch.setattr(Bench, "forecast", lambda self, planned: {"tiny_cnn": 10.0, "wide": 30.0}[planned.name])
     monkeypatch.setattr(Bench, "seconds", lambda *_: 52.0)
-    assert bench.expect(other) == 2 + 30 * UNMEASURED
+    assert bench.expect(other) == 2 + 30
     bench._note(network, 0)
     assert bench.expect(network) == 52
     assert bench.expect(other) == 2 + 30 * (52 - 2) / 10  # five times the steps
     forest = of_models({}, ["forest"])[0]
-    assert bench.expect(forest) == 0  # nothing is known of classifiers
+    monkeypatch.setattr("earmark.flows.sweep_bench.slowdown", lambda: 3.0)
+    assert bench.expect(forest) == 2 + 3 * BESIDES  # on three quarters of a core that others use
     bench._note(forest, 0)
     assert bench.expect(Planned("forest draw 1", "drawn", forest.settings)) == 52
 
 
-def test_a_forecast_is_of_all_folds_steps(bench, network, monkeypatch, small):
+def test_a_forecast_is_of_all_folds_steps_and_what_every_run_does_on_a_machine_as_busy_as_it_is(
+    bench, network, monkeypatch
+):
     monkeypatch.setattr("earmark.flows.cross_validate.seconds_a_step", lambda *_: 60.0)
+    monkeypatch.setattr("earmark.flows.workers.slowdown", lambda: 4.0)
+    monkeypatch.setattr("earmark.flows.workers.visible_gpus", list)
     monkeypatch.setattr("earmark.flows.sweep_bench.jobs_at_once", lambda _: 2)
     folds = bench.prepared.manifest.folds
     steps = sum(int((folds != fold).sum()) // 4 for fold in (0, 1))
-    assert bench.forecast(network) == 60.0 * 2 * steps / 2
+    alone = BESIDES + A_ROUND + MORE_THAN_STEPS * 60.0 * 2 * steps / 2
+    assert bench.forecast(network) == pytest.approx(4 * alone)
+
+
+def test_the_first_run_on_a_backbone_hears_all_clips_and_the_next_do_not(bench, write_ears, tmp_path, monkeypatch):
+    write_ears(tmp_path / "ears.onnx")
+    on = str(tmp_path / "ears.onnx")
+    monkeypatch.setattr("earmark.flows.sweep_bench.slowdown", lambda: 2.0)
+    bench.until = time.monotonic() + 1e6
+    svm, logistic = (Planned(head, "model", {"model": head, "backbone": {"on": on}}) for head in HEADS)
+    heard = (bench.expect(svm) - 2) / 2 - BESIDES
+    assert 0 < heard == (bench.expect(logistic) - 2) / 2 - BESIDES  # measured once
+    monkeypatch.setattr(Bench, "seconds", lambda *_: 52.0)
+    bench._note(svm, 0)
+    assert bench.expect(logistic) == 2 + 2 * BESIDES
 
 
 def test_other_folds_are_not_compared(bench, network, monkeypatch):

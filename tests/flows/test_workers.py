@@ -109,6 +109,7 @@ def test_folds_that_are_done_start_nothing(trained, become, tmp_path):
 def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, caplog, monkeypatch):
     """A step takes a minute, two epochs to go of one fold and one of the other, on two cores."""
     monkeypatch.setattr("earmark.flows.cross_validate.seconds_a_step", lambda *_: 60.0)
+    monkeypatch.setattr("earmark.flows.workers.slowdown", lambda: 3.0)
     become("exit 0")
     caplog.set_level("INFO", "earmark")
     history = experiment.run.fold(1, experiment.config.model).history
@@ -118,6 +119,8 @@ def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, capl
     train_folds(experiment, [0, 1])
     (said,) = (record.args for record in caplog.records if "an epoch on one idle core" in record.msg)
     assert said[1:] == (60.0 * steps[1], (2 * steps[0] + steps[1]) / 2)
+    (said,) = (record.args for record in caplog.records if "this machine is busy" in record.msg)
+    assert said[1:] == (3 * (2 * steps[0] + steps[1]) / 2,)
 
 
 @pytest.mark.parametrize(("named", "expected"), [("", ["0", "1"]), ("3,GPU-7f", ["3", "GPU-7f"])])

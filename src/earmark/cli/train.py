@@ -32,7 +32,9 @@ Finetune = Annotated[
 FromScratch = Annotated[
     bool,
     typer.Option(
-        "--or-from-scratch", help="With --on: where that network cannot be had, train the default one, and say so."
+        "--or-from-scratch",
+        help="With --on, or backbone.on in a recipe: where that network cannot be had, train the default one, and say "
+        "so.",
     ),
 ]
 Start = Annotated[
@@ -190,8 +192,8 @@ def _backbone(
         raise ConfigError("--model is trained from the waveform. With --on choose a --head, or --finetune.")
     if head is not None and (finetune or start is not None):
         raise ConfigError("--head is for the network as it is, --finetune and --from train it. Give one of them.")
-    if or_from_scratch and on is None:
-        raise ConfigError("--or-from-scratch: is for a network of --on that cannot be had. Give --on, or leave it out.")
+    if or_from_scratch and start is not None:
+        raise ConfigError("--or-from-scratch: is for a network of --on that cannot be had. Leave it or --from out.")
     if on is None and start is None:
         if head is not None and model is not None and not finetune and _is_network(model):
             return {"head": head}

@@ -50,7 +50,7 @@ def read_member(folder: Path) -> Member:
     """
     run = Run(folder)
     if not (run.tagger.is_file() and run.config.is_file()):
-        raise RunError(f"{folder}: holds no finished run, so it cannot be a member. Let `earmark train` finish it.")
+        raise RunError(f"{folder}: holds no finished run, so it cannot be a member. {run.way_out}")
     model = str(load_tagger(run.tagger).metadata.scores.get("model", ""))
     file = run.fold(REFIT, model).tagger
     if not file.is_file():

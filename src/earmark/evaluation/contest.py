@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from earmark.evaluation.bootstrap import CLASS_PARTS, Interval, Resamples, draw, resampled_values, summarise
+from earmark.evaluation.bootstrap import CLASS_PARTS, Interval, Resamples, draw, summarise
 from earmark.evaluation.compare import Comparison, detectable_errors, holm, sign_flip_p
 from earmark.evaluation.metrics import TITLES, check
+from earmark.evaluation.repeats import Repeats, difference_of_means, mean_interval, measure_repeats, seed_spread
 from earmark.evaluation.scorecard import MULTI_LABEL_METRICS, SINGLE_LABEL_METRICS, primary_metric
 from earmark.evaluation.slices import PARTS, SURE
 
@@ -26,7 +27,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Entry:
-    """How one contender stands: each metric's mean over seeds with its interval, and its value for each seed."""
+    """How one contender stands: each metric's mean over seeds with its interval, and its value for each seed.
+
+    The interval holds the noise of clips and, of several seeds, that of training.
+    """
 
     name: str
     metrics: Mapping[str, Interval]
@@ -40,7 +44,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """The better and the worse of two. p: of the first metric, corrected for the `n_pairs` that are compared."""
+    """The better and the worse of two. p: of the first metric, corrected for the `n_pairs` that are compared; where
+    there are several seeds their noise is in it, as in the intervals."""
 
     comparisons: Mapping[str, Comparison]
     p: float
@@ -155,7 +160,8 @@ class Contest:
             if len(values) > 1:
                 notes.append(
                     f"{entry.name}: {TITLES[self.metric]} from {min(values):.3f} to {max(values):.3f} over its "
-                    f"{len(values)} seeds (standard deviation {entry.spread(self.metric):.3f})."
+                    f"{len(values)} seeds (standard deviation {entry.spread(self.metric):.3f}; it is in the intervals "
+                    "and p of models, not in those of classes and folds)."
                 )
         if any(len(entry.seeds[self.metric]) == 1 for entry in self.entries):
             notes.append("What another seed would change is not in an interval of one seed: train with two or three.")
@@ -249,11 +255,8 @@ def signed(found: Interval) -> str:
     """
     if np.isnan(found.value):
         return "no value"
-    return (
-        f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
-        if found.low == found.low
-        else f"{found.value:+.3f}"
-    )
+    value = f"{found.value:+.3f}"
+    return value if np.isnan(found.low) else f"{value} ({found.low:+.3f} to {found.high:+.3f})"
 
 
 def hold_contest(
@@ -271,7 +274,8 @@ def hold_contest(
 ) -> Contest:
     """Compare two or more contenders on the same clips and resamples.
 
-    Seeds of a contender are scored one by one and the scores averaged: a recipe is judged, not a blend of its runs.
+    Seeds of a contender are scored one by one and the scores averaged: a recipe is judged, not a blend of its runs. How
+    far they lie apart is in the intervals of scores and differences, by each contender's own standard deviation.
 
     Args:
         targets, labels, groups, multi_label, folds, weights, n_resamples, seed: as for `make_scorecard`.
@@ -282,24 +286,15 @@ def hold_contest(
     first = primary_metric(multi_label)
     known = {"folds": folds, "weights": weights}
     drawn = {
-        each.name: {name: _of_seeds(name, targets, each, resamples, known) for name in names} for each in contenders
-    }
-    order = sorted(contenders, key=lambda each: -np.nan_to_num(drawn[each.name][first][0].mean(), nan=-1.0))
-    entries = [_entry(each.name, drawn[each.name], resamples.n_groups) for each in order]
-    sums = {each.name: _mean_parts(PARTS[first], targets, each, weights) for each in contenders}
-    index = resamples.group_index
-    p_values = [
-        float(sign_flip_p((sums[a.name][0] - sums[b.name][0])[:, None], index)[0]) for a, b in combinations(order, 2)
-    ]
-    pairs = []
-    for (a, b), p in zip(combinations(order, 2), holm(p_values).tolist(), strict=True):
-        comparisons = {
-            name: Comparison(
-                a.name, b.name, name, _differ(drawn[a.name][name], drawn[b.name][name], resamples.n_groups)
-            )
-            for name in names
+        each.name: {
+            name: measure_repeats(name, targets, dict(enumerate(each.scores)), resamples, **known) for name in names
         }
-        pairs.append(Pair(comparisons, p, len(p_values), first))
+        for each in contenders
+    }
+    order = sorted(contenders, key=lambda each: -np.nan_to_num(drawn[each.name][first].mean, nan=-1.0))
+    entries = [_entry(each.name, drawn[each.name]) for each in order]
+    sums = {each.name: _mean_parts(PARTS[first], targets, each, weights) for each in contenders}
+    pairs = _pairs(order, drawn, sums, first, resamples)
     best, other = order[:2]
     columns = [_mean_parts(CLASS_PARTS[first], targets, each, weights) for each in (best, other)]
     classes = _parts(labels, columns[0][0], columns[1][0], columns[0][1], resamples)
@@ -310,7 +305,7 @@ def hold_contest(
         multi_label,
         first,
         tuple(entries),
-        tuple(pairs),
+        pairs,
         tuple(sorted(classes, key=lambda each: np.nan_to_num(each.difference.value))),
         _folds(folds, sums[best.name], sums[other.name], resamples),
         np.stack([_of_clips(sums[each.name]) for each in (best, other)]),
@@ -318,22 +313,34 @@ def hold_contest(
     )
 
 
-def _of_seeds(metric, targets, contender, resamples, known) -> tuple[np.ndarray, np.ndarray, int]:
-    """Values (seeds,), the mean over seeds of resampled values (resamples,), and how many class values are missing."""
-    found = [resampled_values(metric, targets, scores, resamples, **known) for scores in contender.scores]
-    return np.array([value for value, _, _ in found]), np.mean([values for _, values, _ in found], axis=0), found[0][2]
+def _entry(name: str, drawn: Mapping[str, Repeats]) -> Entry:
+    intervals = {metric: mean_interval(each, seed_spread([each])) for metric, each in drawn.items()}
+    return Entry(name, intervals, {metric: tuple(each.values.values()) for metric, each in drawn.items()})
 
 
-def _entry(name: str, drawn: Mapping[str, tuple[np.ndarray, np.ndarray, int]], n_groups: int) -> Entry:
-    intervals = {
-        metric: summarise(float(each.mean()), values, missing, n_groups, least=0.0)
-        for metric, (each, values, missing) in drawn.items()
-    }
-    return Entry(name, intervals, {metric: tuple(each.tolist()) for metric, (each, _, _) in drawn.items()})
+def _pairs(
+    order: Sequence[Contender],
+    drawn: Mapping[str, Mapping[str, Repeats]],
+    sums: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    first: str,
+    resamples: Resamples,
+) -> tuple[Pair, ...]:
+    """All pairs, the better one first, by the metric `first`."""
+    compared, p_values = [], []
+    for a, b in combinations(order, 2):
+        comparisons = {metric: _differ(a.name, b.name, metric, drawn) for metric in drawn[a.name]}
+        p = float(sign_flip_p((sums[a.name][0] - sums[b.name][0])[:, None], resamples.group_index)[0])
+        if max(len(a.scores), len(b.scores)) > 1:  # turning recordings round knows nothing of seeds
+            p = max(p, comparisons[first].p_value)
+        compared.append(comparisons)
+        p_values.append(p)
+    corrected = holm(p_values).tolist()
+    return tuple(Pair(each, p, len(p_values), first) for each, p in zip(compared, corrected, strict=True))
 
 
-def _differ(a, b, n_groups: int) -> Interval:
-    return summarise(float(a[0].mean() - b[0].mean()), a[1] - b[1], a[2], n_groups, least=-1.0)
+def _differ(a: str, b: str, metric: str, drawn: Mapping[str, Mapping[str, Repeats]]) -> Comparison:
+    pair = [drawn[name][metric] for name in (a, b)]
+    return Comparison(a, b, metric, difference_of_means(*pair, *(seed_spread([each]) for each in pair)))
 
 
 def _mean_parts(parts, targets, contender: Contender, weights) -> tuple[np.ndarray, np.ndarray]:

@@ -94,9 +94,17 @@ def mean_difference(a: Repeats, b: Repeats, spread_a: float, spread_b: float) ->
     the interval holds the truth 92 times in 100, not 95. Args as in `mean_interval`.
     """
     seeds = [seed for seed in a.values if seed in b.values]
-    a, b = a.of(seeds), b.of(seeds)
-    both = math.hypot(*(0.0 if math.isnan(each) else each for each in (spread_a, spread_b)))
-    columns = (a.resampled - b.resampled).mean(axis=0) + _seed_noise(both, len(seeds), a.resampled.shape[1])
+    return difference_of_means(a.of(seeds), b.of(seeds), spread_a, spread_b)
+
+
+def difference_of_means(a: Repeats, b: Repeats, spread_a: float, spread_b: float) -> Interval:
+    """As `mean_difference`, of all seeds that each has."""
+    noise = [
+        0.0 if math.isnan(spread) else spread / math.sqrt(len(each.values))
+        for each, spread in ((a, spread_a), (b, spread_b))
+    ]
+    columns = a.resampled.mean(axis=0) - b.resampled.mean(axis=0)
+    columns = columns + _seed_noise(math.hypot(*noise), 1, len(columns))
     return summarise(a.mean - b.mean, columns, a.n_missing, a.n_groups, least=-1.0)
 
 

@@ -78,7 +78,7 @@ def read_judge(folder: Path, manifest: Manifest) -> Judge:
     """
     run = Run(folder)
     if not (run.config.is_file() and run.tagger.is_file()):
-        raise RunError(f"{folder}: holds no finished run, and cannot judge noisy clips. Let `earmark train` finish it.")
+        raise RunError(f"{folder}: holds no finished run, and cannot judge noisy clips. {run.way_out}")
     config = change(RunConfig(), read_yaml(run.config), str(run.config))
     its = read_manifest(run.manifest, look_for_files=False)
     if its.vocabulary != manifest.vocabulary:

@@ -88,7 +88,7 @@ def _of_run(run: Run, model: str | None) -> Source:
     missing = [path.name for path in (run.scorecard, run.manifest) if not path.is_file()]
     if missing:
         raise RunError(
-            f"{run.folder}: holds no finished run ({', '.join(missing)} missing). Let `earmark train` finish."
+            f"{run.folder}: holds no finished run ({', '.join(missing)} missing). {run.way_out}"
         )
     card = Scorecard.load(run.scorecard)
     baseline = baseline_of(card.models)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from earmark.baselines import BASELINES
 from earmark.config import parse_assignments, read_yaml
@@ -20,7 +21,7 @@ def look(
     data: Path,
     recipe: Path | None,
     settings: Sequence[str],
-    on: Iterable[str] = (),
+    on: Sequence[str] = (),
     head: str | None = None,
     *,
     finetuned: bool = False,
@@ -35,13 +36,18 @@ def look(
 
     Raises:
         ManifestError: the data does not exist.
-        ConfigError: a setting has no value, the recipe cannot be read, there is no such head.
+        ConfigError: a setting has no value, the recipe cannot be read, there is no such head; nothing is stood on that
+            `or_from_scratch` could replace.
         TaggerFileError: a network is not on this machine.
     """
     require_data(data)
-    if recipe:
-        read_yaml(recipe)
-    parse_assignments(settings)
+    given = [read_yaml(recipe)] if recipe else []
+    given.append(parse_assignments(settings))
+    if or_from_scratch and not (on or any(map(stands_on, given))):
+        raise ConfigError(
+            "--or-from-scratch: is for a network to stand on that cannot be had, and none is named. Give --on, or "
+            "leave it out."
+        )
     for each in on:
         try:
             require_backbone(each, finetuned=finetuned)
@@ -50,6 +56,16 @@ def look(
                 raise
     if head is not None:
         require_name(BASELINES, head, "head")
+
+
+def stands_on(settings: Mapping[str, Any]) -> str:
+    """The network that settings say to stand on, "" for none.
+
+    >>> stands_on({"backbone": {"on": "mn04_as"}}), stands_on({"model": "forest"})
+    ('mn04_as', '')
+    """
+    backbone = settings.get("backbone")
+    return str(backbone.get("on", "")) if isinstance(backbone, Mapping) else ""
 
 
 def has_stages(recipe: Path | None) -> bool:

@@ -10,6 +10,12 @@ from earmark.errors import ConfigError, ManifestError
 from earmark.flows.run_config import DataConfig, RunConfig
 
 ASIDE = ("test", "validation")  # splits that no fold scores
+HEARD = {  # what becomes of noisy clips that share no recording with what is scored, by `DataConfig.subset`
+    "": "always trained on",
+    "curated": "left out",
+    "noisy": "all that is trained on",
+    "agreeing": "trained on where networks agree with their labels",
+}
 
 
 def hold_out(manifest: Manifest, config: DataConfig) -> tuple[Manifest, str]:
@@ -27,8 +33,9 @@ def hold_out(manifest: Manifest, config: DataConfig) -> tuple[Manifest, str]:
     loose = noisy & ~np.isin(manifest.groups, manifest.groups[~noisy]) & (manifest.folds >= 0)
     if given or noisy.all() or not loose.any():
         return manifest, how
-    how += f" {loose.sum()} noisy clips are always trained on and never scored."
-    return manifest.with_folds(np.where(loose, -1, manifest.folds)), how
+    manifest = manifest.with_folds(np.where(loose, -1, manifest.folds))
+    heard = f"{loose.sum()} noisy clips are {HEARD[config.subset]} and never scored"
+    return manifest, f"{how} {heard}; the {manifest.scored.sum()} others are."
 
 
 def hold_out_validation(manifest: Manifest, validation: np.ndarray) -> tuple[Manifest, str]:

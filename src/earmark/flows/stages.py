@@ -79,7 +79,7 @@ def train_stages(
     staged = Staged(run, trained, _compare(trained))
     with write_atomically(run.tagger) as temporary:
         temporary.write_bytes(staged.last.run.tagger.read_bytes())
-    write_json(run.folder / "stages.json", _summary(staged))
+    write_json(run.stages, _summary(staged))
     return staged
 
 

@@ -27,6 +27,7 @@ from earmark.evaluation.repeats import Repeats, mean_difference, mean_interval, 
 from earmark.evaluation.scorecard import primary_metric
 from earmark.flows.backbones import usual_backbone
 from earmark.flows.experiment import claim
+from earmark.flows.first_look import stands_on
 from earmark.flows.prepare import prepare, write_failures, write_leaks
 from earmark.flows.run_config import DataConfig, RunConfig
 from earmark.flows.settings import layered
@@ -140,7 +141,7 @@ def names_of(models: Sequence[str], given: Mapping[str, Any], *, one: bool) -> l
     Raises:
         ConfigError: several are given where one is the base, or one is no model.
     """
-    on = given.get("backbone", {}).get("on", "")
+    on = stands_on(given)
     own = given.get("model", RunConfig.model)
     own = f"{on}+{own}" if on else own
     names = list(models) or ([own] if one or "model" in given else [*USUAL_MODELS, *usual_backbone()])

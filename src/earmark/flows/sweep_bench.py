@@ -24,7 +24,7 @@ from earmark.data.readers import read_manifest
 from earmark.durations import duration
 from earmark.errors import AudioError, ConfigError, FetchError, ManifestError, RunError, TaggerFileError
 from earmark.flows.experiment import Experiment
-from earmark.flows.ladder_costs import measure_speed
+from earmark.flows.ladder_costs import feature_seconds
 from earmark.flows.prepare import Prepared
 from earmark.flows.run_config import RunConfig
 from earmark.flows.settings import decide
@@ -33,7 +33,9 @@ from earmark.flows.train import train
 from earmark.flows.workers import forecast, jobs_at_once
 from earmark.predictions import Predictions
 from earmark.run import FoldFolder, Run, to_json, write_json, write_text
+from earmark.tagger.speed import measure_speed
 from earmark.tagger.tagger import load_tagger
+from earmark.training.pace import slowdown
 
 log = logging.getLogger("earmark")
 
@@ -42,9 +44,12 @@ BREAKS = (
     *(AudioError, ConfigError, FetchError, ManifestError, RunError, TaggerFileError),
     *(ArithmeticError, MemoryError, RuntimeError, ValueError),
 )
-# Of its training steps alone, what a network's run takes, as long as none was measured: augmentation, the baseline and
-# scoring come to them.
-UNMEASURED = 1.6
+# What a run takes as long as none was measured, in seconds of an idle core: of a network's training steps so many times
+# their own (augmentation comes to them); in each round of folds a process's start, export and scores; and besides, in
+# every run, calibration, the tagger for use and the report.
+MORE_THAN_STEPS = 1.3
+A_ROUND = 12.0
+BESIDES = 20.0
 OTHER_FOLDS = "Its folds are others than the sweep's, so that it cannot be compared: copies are found at another rate."
 
 
@@ -70,8 +75,9 @@ class Bench:
         self.expected: dict[str, float] = {}  # trial → seconds a run
         self._measured: dict[str, list[float]] = {}  # trial → seconds of its runs
         self._of_kind: dict[tuple[str, str], list[float]] = {}  # (model, backbone) → seconds of runs
-        self._shares: dict[tuple[str, str], list[float]] = {}  # (model, backbone) → measured over forecast seconds
+        self._shares: dict[tuple[str, str], list[float]] = {}  # (model, backbone) → measured over forecast
         self._forecasts: dict[str, float] = {}
+        self._hearing: dict[str, float] = {}  # backbone → seconds that all cores take to hear all clips
 
     def config(self, planned: Planned) -> RunConfig:
         """A trial's settings with everything decided.
@@ -140,30 +146,44 @@ class Bench:
     def expect(self, planned: Planned) -> float:
         """About how long a run of a trial takes, in seconds.
 
-        What its other seeds took; of a network else the steps to be trained, times what they came to in runs of the
-        same model, or any network; of a classifier what runs of the same one took, 0 where there is none yet.
+        What its other seeds took; else reading, and of a network the forecast, times what runs of the same model, or
+        any network, were longer than theirs; of a classifier what runs of the same one took, or its own first forecast.
         """
         kind = kind_of(planned)
         if found := self._measured.get(planned.name):
             seconds = max(found)
         elif kind[0] in BASELINES:
-            seconds = max(self._of_kind.get(kind, ()), default=0.0)
+            seconds = max(self._of_kind.get(kind, ()), default=0.0) or self.reading + self._first_of(kind[1])
         else:
             shares = self._shares.get(kind) or [each for found in self._shares.values() for each in found]
-            seconds = self.reading + self.forecast(planned) * (statistics.median(shares) if shares else UNMEASURED)
+            seconds = self.reading + self.forecast(planned) * (statistics.median(shares) if shares else 1.0)
         self.expected[planned.name] = seconds
         return seconds
 
     def forecast(self, planned: Planned) -> float:
-        """Seconds of a network's training steps on all cores, from a few that are timed."""
+        """Seconds of a network's run but for reading, from a few steps that are timed and with what else the machine
+        does meanwhile."""
         if planned.name not in self._forecasts:
             config = self.config(planned)
             experiment = Experiment(
                 Run(self._place(planned.name) / "unbegun"), config, self.prepared.manifest, self.prepared.cache
             )
             folds: list[int | str] = list(self.prepared.manifest.fold_numbers)
-            self._forecasts[planned.name] = forecast(experiment, folds).total / jobs_at_once(len(folds))
+            found, jobs = forecast(experiment, folds), jobs_at_once(len(folds))
+            alone = BESIDES + A_ROUND * math.ceil(len(folds) / jobs) + MORE_THAN_STEPS * found.total / jobs
+            self._forecasts[planned.name] = found.slowed * alone
         return self._forecasts[planned.name]
+
+    def _first_of(self, on: str) -> float:
+        """About what the first run of a classifier takes but for reading: on a backbone that no run stood on yet, all
+        clips are heard. (What summary features and fitting take nobody knows before.)"""
+        heard = not on or any(kind[1] == on for kind in self._of_kind)
+        if heard or self.until is None:
+            return slowdown() * BESIDES
+        if on not in self._hearing:
+            clips = self.prepared.manifest
+            self._hearing[on] = feature_seconds(clips, measure_speed(load_tagger(on, threads=1), clips.clips()))
+        return slowdown() * (BESIDES + self._hearing[on])
 
     def scores(self, planned: Planned, seed: int) -> np.ndarray:
         """Out-of-fold scores (clips, classes) of a finished run, of the clips that count."""
@@ -214,8 +234,9 @@ class Bench:
         kind = kind_of(planned)
         self._measured.setdefault(planned.name, []).append(seconds)
         self._of_kind.setdefault(kind, []).append(seconds)
-        if self.until is not None and kind[0] not in BASELINES and (steps := self.forecast(planned)):
-            self._shares.setdefault(kind, []).append(max(0.0, seconds - self.reading) / steps)
+        if self.until is not None and kind[0] not in BASELINES:
+            share = max(0.0, seconds - self.reading) / self.forecast(planned)
+            self._shares.setdefault(kind, []).append(share)
 
     def _break(self, planned: Planned, error: BaseException) -> None:
         """Keep why a trial broke; the sweep goes on."""

@@ -76,7 +76,7 @@ def shipped_scores(folder: Path) -> Path:
     if not (table.is_file() and run.manifest.is_file()):
         raise ConfigError(
             f"optim.teacher: {folder} holds no finished run and no ensemble (expected {run.manifest.name} and "
-            f"{table.name}). Give one, or a table of scores."
+            f"{table.name}). {run.way_out if run.stages.is_file() else 'Give one, or a table of scores.'}"
         )
     return table
 

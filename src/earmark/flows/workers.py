@@ -31,11 +31,13 @@ from earmark.flows.run_config import RunConfig
 from earmark.run import REFIT, FoldFolder, Run
 from earmark.tagger.tag_files import default_threads
 from earmark.training.diagnostics.watch import when
+from earmark.training.pace import slowdown
 
 log = logging.getLogger("earmark")
 
 POLL_SECONDS = 0.3
 REFUSED = "refused: "  # what follows in a log is for the user, and may have several lines
+BUSY = 1.3  # times as long as alone: worth a word
 FOLD_FACTS = ("fold", "n_clips", "seconds")
 
 
@@ -67,6 +69,8 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
     log.info("%s: training %d folds, %d at a time", model, len(open_folds), jobs)
     found = forecast(experiment, open_folds)
     log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", model, found.epoch, found.total / jobs / 60)
+    if found.slowed > BUSY:
+        log.info("%s: this machine is busy: %.1f min if it stays so", model, found.slowed * found.total / jobs / 60)
     workers: list[Worker] = []
     try:
         for number in range(jobs):
@@ -88,17 +92,22 @@ def visible_gpus() -> list[str]:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds that training takes on one idle core: an epoch of a fold, and all that is not done yet."""
+    """Seconds that training takes on one idle core: an epoch of a fold, and all that is not done yet.
+
+    slowed: how many times as long it takes with what else the machine does now, 1 or more.
+    """
 
     epoch: float
     total: float
+    slowed: float = 1.0
 
 
 def forecast(experiment: Experiment, folds: Sequence[int | str]) -> Forecast:
     """About how long some folds' networks (or REFIT) will train, from a few steps that are timed now."""
     step = NetworkFolds(experiment).seconds_a_step()
     steps = [steps_of(experiment, fold) for fold in folds]
-    return Forecast(step * steps[-1][0], step * sum(left for _, left in steps))
+    slowed = 1.0 if visible_gpus() else slowdown()  # a GPU's steps are timed on the wall
+    return Forecast(step * steps[-1][0], step * sum(left for _, left in steps), slowed)
 
 
 def steps_of(experiment: Experiment, fold: int | str) -> tuple[int, int]:

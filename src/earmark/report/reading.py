@@ -141,10 +141,7 @@ def _require(paths: list[Path], folder: Path) -> None:
     """Refuse a run without these files."""
     missing = [path.name for path in paths if not path.exists()]
     if missing:
-        raise RunError(
-            f"{folder}: the run is not finished ({', '.join(missing)} missing). "
-            "Give the same `earmark train` command again; it goes on where it stopped."
-        )
+        raise RunError(f"{folder}: the run is not finished ({', '.join(missing)} missing). {Run(folder).way_out}")
 
 
 def _histories(run: Run, models: tuple[str, ...]) -> Histories:

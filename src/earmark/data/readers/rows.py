@@ -170,11 +170,8 @@ def _roles(table: Table, roles: dict[str, str], faults: Faults) -> dict[str, lis
     columns = {}
     if "fold" in roles:
         folds = _read(table, roles["fold"], _fold, "is not a whole number of 0 or more", faults)
-        n_without = folds.count(-1)
-        if n_without < len(folds):
+        if folds.count(-1) < len(folds):
             columns["folds"] = folds
-            if n_without and "split" not in roles:
-                log.info("%s: %d clips without a fold are never held out", table.path, n_without)
     if "split" in roles:
         wrong = "is none of train, validation and test (a number is a fold: name the column so)"
         columns["splits"] = _read(table, roles["split"], lambda cell: SPLITS.get(cell.casefold()), wrong, faults)
