@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import pickle
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,14 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from torch.multiprocessing import ProcessRaisedException
 from torch.utils.data import DataLoader
 
 from earmark.audio.cache import Cache
 from earmark.augment.pipeline import Augmentation, AugmentConfig
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.errors import ConfigError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
 from earmark.training.callbacks import AtomicCheckpoints, History, LastWeights, RunningMean, checkpoints
@@ -47,6 +49,7 @@ log = logging.getLogger("earmark")
 
 # of AugmentConfig
 ON_SPECTROGRAM = ("crop", "warp_time", "warp_mel", "warp_shift", "equalise_db", "mask_mel", "mask_time")
+OURS = re.compile(r"^earmark\.[\w.]+Error: ", re.MULTILINE)  # where the text of a traceback comes to one of our errors
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def fit(
 
     Raises:
         ConfigError: a batch cannot be parted evenly among the devices.
+        EarmarkError: what a process of a device or of the loader says is at fault.
         KeyboardInterrupt: Ctrl-C; what is finished is kept.
     """
     module, batches = assemble(
@@ -110,7 +114,7 @@ def fit(
     last = folder.checkpoints / "last.ckpt"
     if last.exists():
         _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
-    with quiet(), handed_over_by_name():
+    with quiet(), handed_over_by_name(), said_here():
         trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
     return restore(net, folder, validation is not None)
 
@@ -237,6 +241,19 @@ def handed_over_by_name() -> Iterator[None]:
         yield
     finally:
         torch.multiprocessing.set_sharing_strategy(before)
+
+
+@contextmanager
+def said_here() -> Iterator[None]:
+    """What the user can mend is said in its own words, whichever process it comes from: those of several devices and of
+    the loader hand over the text of a traceback."""
+    try:
+        yield
+    except (ProcessRaisedException, EarmarkError) as error:
+        *_, said = OURS.split(str(error))
+        if said == str(error):  # it is no text of a traceback, or none that ends with one of ours
+            raise
+        raise EarmarkError(said.strip()) from error
 
 
 def try_out(
