@@ -92,7 +92,7 @@ def fit(
 
     Raises:
         ConfigError: a batch cannot be parted evenly among the devices.
-        EarmarkError: what a process of a device or of the loader says is at fault.
+        EarmarkError: what the process of a device says is at fault.
         KeyboardInterrupt: Ctrl-C; what is finished is kept.
     """
     module, batches = assemble(
@@ -245,15 +245,24 @@ def handed_over_by_name() -> Iterator[None]:
 
 @contextmanager
 def said_here() -> Iterator[None]:
-    """What the user can mend is said in its own words, whichever process it comes from: those of several devices and of
-    the loader hand over the text of a traceback."""
+    """What the user can mend is said in its own words where several devices train, each in a process of its own."""
     try:
         yield
-    except (ProcessRaisedException, EarmarkError) as error:
-        *_, said = OURS.split(str(error))
-        if said == str(error):  # it is no text of a traceback, or none that ends with one of ours
+    except ProcessRaisedException as error:
+        if OURS.search(str(error)) is None:
             raise
-        raise EarmarkError(said.strip()) from error
+        raise EarmarkError(own_words(str(error))) from error
+
+
+def own_words(text: str) -> str:
+    """What one of our errors says, though another process (of a device, of the loader) hands it over with a traceback.
+
+    >>> own_words("Traceback: …\\nearmark.errors.AudioError: a.wav: is empty. Leave it out.\\n")
+    'a.wav: is empty. Leave it out.'
+    >>> own_words("a.wav: is empty. Leave it out.")
+    'a.wav: is empty. Leave it out.'
+    """
+    return OURS.split(text)[-1].strip()
 
 
 def try_out(
