@@ -47,6 +47,7 @@ def lookup(table: Mapping[str, str], name: str, kind: str) -> Any:
 def require_name(table: Iterable[str], name: str, kind: str) -> None:
     """Refuse a name that a table does not hold, without loading anything; arguments and errors as in `lookup`."""
     if name not in table:
+        n = "n" if kind[0] in "aeiou" else ""
         raise ConfigError(
-            f"'{name}' is not a {kind}{did_you_mean(name, table)}. Known: {', '.join(sorted(table))}."
+            f"'{name}' is not a{n} {kind}{did_you_mean(name, table)}. Known: {', '.join(sorted(table))}."
         )

@@ -13,6 +13,7 @@ from earmark.lookup import lookup
 RATE = 8000
 ARGUMENTS = {
     "roll": {},
+    "audiomentations": {"names": ("Gain", "TanhDistortion"), "sample_rate": RATE},
     "speed": {"largest": 0.1},
     "polarity": {},
     "overdrive": {},
@@ -49,6 +50,8 @@ def test_every_entry_is_tried_here():
 @pytest.fixture(params=sorted(AUGMENTATIONS))
 def augmented(request):
     """A function from (seed, training?) to the augmented signal, and the signal as it was."""
+    if request.param == "audiomentations":
+        pytest.importorskip("audiomentations")
     module = lookup(AUGMENTATIONS, request.param, "augmentation")(**ARGUMENTS[request.param])
     noise = torch.Generator().manual_seed(1)
     shape = (8, 1, 16, 40) if request.param in ON_SPECTROGRAM else (8, 400)
@@ -156,7 +159,8 @@ def test_everything_at_once_gives_finite_sounds_and_labels_and_the_same_for_the_
 
 def test_every_entry_can_be_turned_on():
     pipeline = Augmentation(EVERYTHING, RATE, torch.ones(1, 100).half())
-    assert {*pipeline.on_waveform, *pipeline.on_spectrogram, "mixing"} == set(AUGMENTATIONS)
+    on = {*pipeline.on_waveform, *pipeline.on_spectrogram, "mixing"}
+    assert on | {"audiomentations"} == set(AUGMENTATIONS)  # which tests/augment/test_borrowed.py turns on
     assert set(MIX_PROBABILITIES) == set(MIXES)
 
 
@@ -178,6 +182,7 @@ def test_clips_are_mixed_in_the_first_epochs_alone_if_so_asked():
     ("changes", "message"),
     [
         ({"reverb": 1.5}, "augment.reverb: found 1.5, expected 0 to 1"),
+        ({"audiomentations_share": 1.5}, "augment.audiomentations_share: found 1.5, expected 0 to 1"),
         ({"padding": "mirror"}, "augment.padding: found 'mirror', expected zeros or repeat or offset or wrap"),
         ({"mix_labels": "or"}, "augment.mix_labels: found 'or', expected share or either"),
         ({"snr_db": (30.0, 5.0)}, r"augment.snr_db: found \[30.0, 5.0\], expected two numbers"),

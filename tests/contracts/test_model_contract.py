@@ -19,7 +19,7 @@ from earmark.models.branches import BRANCHES
 from earmark.models.costs import family_costs
 from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS, AttentionHead
-from earmark.models.tagging_net import MODELS, build, prior_logits
+from earmark.models.tagging_net import ANY_LENGTH, MODELS, build, prior_logits
 from earmark.run import FoldFolder
 from earmark.tagger import load_tagger
 from earmark.tagger.metadata import TaggerMetadata
@@ -55,7 +55,9 @@ ENDINGS["head attention"]["branches"] = sorted(BRANCHES)
 def net(request):
     torch.manual_seed(0)
     family = request.param if request.param in MODELS else "tiny_cnn"
-    return build(family, FRONTEND, N_CLASSES, SMALL.get(family), **ENDINGS.get(request.param, {}))
+    net = build(family, FRONTEND, N_CLASSES, SMALL.get(family), **ENDINGS.get(request.param, {}))
+    net.any_length = family in ANY_LENGTH and not net.branches
+    return net
 
 
 def noise(batch: int, n_samples: int = WINDOW, seed: int = 0) -> torch.Tensor:
@@ -98,11 +100,11 @@ def test_exported_graph_gives_the_scores_of_torch(net):
     net.train()(noise(8, seed=1))  # moves the batch norm statistics off their start
     net.eval()
     graph = ScoringGraph([net], multi_label=True)
-    model = trace(graph, WINDOW, graph.outputs)
+    model = trace(graph, WINDOW, graph.outputs, WINDOW // 2 if net.any_length else None)
     stamp(model, TaggerMetadata("m", ("a", "b", "c"), 16000, 1.0, 0.5, multi_label=True))
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    for batch in (1, 5):
-        windows = noise(batch, seed=2).numpy()
+    for batch, n_samples in ((1, WINDOW), (5, WINDOW), *(((2, 9001), (1, 23456)) if net.any_length else ())):
+        windows = noise(batch, n_samples, seed=2).numpy()
         scores, embedding, *steps = session.run(None, {"waveform": windows})
         with torch.no_grad():
             expected = torch.sigmoid(net(torch.from_numpy(windows))).numpy()

@@ -55,7 +55,7 @@ def test_one_fold_cannot_be_nested_and_an_unknown_kind_is_named(make_panel):
     panel = make_panel(n_clips=20, folds=np.zeros(20, dtype=int))
     with pytest.raises(EarmarkError, match="the runs hold one fold, and an ensemble is fitted on folds apart"):
         fit_nested(panel, "mean")
-    with pytest.raises(ConfigError, match="'means' is not a ensemble"):
+    with pytest.raises(ConfigError, match="'means' is not an ensemble"):
         fit_nested(panel, "means")
 
 

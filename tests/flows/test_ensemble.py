@@ -102,7 +102,7 @@ def test_folders_of_others_are_left_alone(joined, trained, logistic, tmp_path):
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(RunError, match="is there already and holds no ensemble. Choose another --out"):
         ensemble([trained.run.folder, logistic.run.folder], tmp_path)
-    with pytest.raises(ConfigError, match="'mode' is not a ensemble .did you mean 'mean'"):
+    with pytest.raises(ConfigError, match="'mode' is not an ensemble .did you mean 'mean'"):
         ensemble([trained.run.folder, logistic.run.folder], tmp_path / "new", how="mode")
 
 

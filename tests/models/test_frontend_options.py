@@ -8,6 +8,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from earmark.augment.spectrogram import equalise
 from earmark.errors import ConfigError
@@ -88,6 +89,21 @@ def test_relative_to_the_window_silence_is_the_loudest_sound_there_is():
     assert LogMel(WINDOW)(silence).unique().tolist() == [0.0]
     assert LogMel(WINDOW)(silence).mean() > LogMel(WINDOW)(noise(level=0.5)).mean() + 10
     assert LogMel(PLAIN)(silence).mean() < LogMel(PLAIN)(noise(level=0.5)).mean() - 40
+
+
+@pytest.mark.parametrize(("config", "rain_in_silence"), [(WINDOW, 1.0), (PLAIN, 0.0)])
+def test_in_the_pauses_of_a_recording_rain_is_tagged_relative_to_the_window_alone(config, rain_in_silence):
+    generator = np.random.default_rng(0)
+    levels = generator.uniform(0.01, 0.5, (40, 1)).astype(np.float32)
+    rain = levels * generator.standard_normal((40, 8000)).astype(np.float32)
+    drops = np.zeros_like(rain)
+    drops[:, ::2000] = levels  # four clicks
+    windows = torch.from_numpy(np.concatenate([rain, drops]))
+    heard = LogMel(config)
+    bands, silent_bands = (heard(clips)[:, 0].mean(dim=2).numpy() for clips in (windows, torch.zeros(1, 8000)))
+    tagger = LogisticRegression(max_iter=1000).fit(bands, np.arange(80) < 40)
+    assert tagger.score(bands, np.arange(80) < 40) == 1
+    assert tagger.predict_proba(silent_bands)[0, 1] == pytest.approx(rain_in_silence, abs=0.1)
 
 
 # PCEN

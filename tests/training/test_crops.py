@@ -13,7 +13,7 @@ from earmark import audio
 from earmark.augment.pipeline import MIX_PROBABILITIES, SHARES, TRAINING_PADDINGS, Augmentation, AugmentConfig
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.models.frontend import FrontendConfig
+from earmark.models.frontend import FrontendConfig, LogMel
 from earmark.models.tagging_net import build
 from earmark.run import FoldFolder
 from earmark.training.dataset import (
@@ -179,6 +179,14 @@ def test_the_training_step_says_which_epoch_it_is(tones, cache, tmp_path, monkey
     monkeypatch.setattr(Augmentation, "waveform", lambda self, *given: epochs.append(given[4]) or change(self, *given))
     trained(tones, cache, tmp_path, AugmentConfig(mix_epochs=1, off_for_last=1))
     assert epochs == 6 * [0] + 6 * [1]
+
+
+def test_what_the_front_end_adds_is_off_in_the_last_epochs_too(tones, cache, tmp_path, monkeypatch):
+    trains = []
+    hear = LogMel.forward
+    monkeypatch.setattr(LogMel, "forward", lambda self, heard: trains.append(self.training) or hear(self, heard))
+    trained(tones, cache, tmp_path, AugmentConfig(off_for_last=1))
+    assert trains[-6:] == 6 * [False] and trains[-12:-6] == 6 * [True]
 
 
 def test_a_network_without_a_spectrogram_loses_all_that_would_change_one():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,16 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.multiprocessing import ProcessRaisedException
+from torch.utils.data import DataLoader, Dataset
 
+from earmark.audio.cache import Cache
 from earmark.augment.pipeline import AugmentConfig
 from earmark.data.clip_audio import ClipAudio
-from earmark.errors import ConfigError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.run import FoldFolder
 from earmark.training.callbacks import RunningMean
 from earmark.training.dataset import TrainingBatches, loss_weights
-from earmark.training.fit import fit, restore
+from earmark.training.fit import fit, own_words, restore, said_here
 from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 
@@ -307,6 +311,41 @@ def test_two_devices_train_what_one_trains(tones, cache, tmp_path):
         first, second = ([row[name] for row in rows] for rows in histories)
         assert second == pytest.approx(first, abs=1e-5)
     assert len(FoldFolder(tmp_path / "two").read_diagnostics()) == len(FoldFolder(tmp_path / "one").read_diagnostics())
+
+
+def test_what_is_the_users_to_mend_is_said_alike_by_every_device(tones, tmp_path):
+    gone = shutil.copytree(tones.root, tmp_path / "sounds")
+    manifest = dataclasses.replace(tones, root=gone)
+    missing = manifest.table["path"].iloc[0]
+    (gone / missing).unlink()
+    said = []
+    for devices in (1, 2):
+        with pytest.raises(EarmarkError, match=missing) as caught:
+            run_fit(manifest, Cache(tmp_path / "cache"), tmp_path / str(devices), precision="float32", devices=devices)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+class Refusing(Dataset):
+    """Holds one thing, which cannot be had."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        raise ConfigError("two clips are gone:\na.wav\nb.wav")
+
+
+def test_what_a_process_of_the_loader_says_is_known_without_its_traceback():
+    with pytest.raises(ConfigError, match="Traceback") as caught:
+        next(iter(DataLoader(Refusing(), num_workers=1)))
+    assert own_words(str(caught.value)) == "two clips are gone:\na.wav\nb.wav"
+
+
+def test_a_bug_of_a_device_keeps_its_traceback():
+    bug = ProcessRaisedException("Traceback: …\nRuntimeError: a bug\n", 1, 100)
+    with pytest.raises(ProcessRaisedException, match="Traceback"), said_here():
+        raise bug
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(tones, cache, tmp_path):

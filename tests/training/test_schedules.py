@@ -116,7 +116,7 @@ def test_options_reach_the_optimiser():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimiser": "adam"}, r"'adam' is not a optimiser \(did you mean 'nadam'\?\)"),
+        ({"optimiser": "adam"}, r"'adam' is not an optimiser \(did you mean 'nadam'\?\)"),
         ({"optimiser_options": {"beta1": "1"}}, "beta1 of the optimiser: found 1.0, expected 0 or more and below 1"),
         ({"optimiser": "sgd", "optimiser_options": {"momentum": "1"}}, "momentum of sgd: found 1.0"),
         ({"schedule": "cosin"}, r"'cosin' is not a schedule \(did you mean 'cosine'\?\)"),
@@ -125,6 +125,7 @@ def test_options_reach_the_optimiser():
         ({"schedule": "step", "schedule_options": {"factor": "2"}}, "factor of the schedule: found 2.0"),
         ({"schedule": "plateau", "schedule_options": {"factor": "1"}}, "factor of the schedule: found 1.0"),
         ({"schedule": "plateau", "schedule_options": {"patience": "-1"}}, "patience of plateau: found -1"),
+        ({"smoothing": 0.6}, "optim.smoothing: found 0.6, expected 0 to 0.5"),
         ({"clip_gradient": -1.0}, "optim.clip_gradient: found -1.0, expected 0 or more"),
         ({"swa_epochs": 21}, "optim.swa_epochs: found 21, expected 0 to optim.epochs"),
         ({"noisy_mask": 1.0}, "optim.noisy_mask: found 1.0, expected 0 or more and below 1"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
+from earmark.augment.borrowed import Borrowed
 from earmark.augment.damage import Codec, Cutout, Dropouts, Overdrive
 from earmark.augment.filters import Filter, Peaks
 from earmark.augment.mixing import LABELS, Mixing
@@ -18,6 +19,7 @@ from earmark.config import require
 
 AUGMENTATIONS = {
     "roll": "earmark.augment.waveform:Roll",
+    "audiomentations": "earmark.augment.borrowed:Borrowed",
     "speed": "earmark.augment.resampling:Speed",
     "polarity": "earmark.augment.waveform:Polarity",
     "overdrive": "earmark.augment.damage:Overdrive",
@@ -74,6 +76,8 @@ class AugmentConfig:
     mix_epochs: epochs at the beginning in which clips are mixed; 0 = all.
     crop: largest share that is cut off each axis of a spectrogram before it is stretched again.
     masks: SpecAugment masks along each axis.
+    audiomentations: names of that package's transforms, one of which changes a clip; none = it is not needed.
+    audiomentations_share: share of the clips that they change.
     """
 
     roll: bool = True
@@ -113,10 +117,12 @@ class AugmentConfig:
     mix_epochs: int = 0
     crop: float = 0.0
     masks: int = 1
+    audiomentations: tuple[str, ...] = ()
+    audiomentations_share: float = 0.5
 
     def __post_init__(self):
         probabilities = MIX_PROBABILITIES.values()
-        for name in ("warp_shift", "mask_mel", "mask_time", *SHARES, *probabilities):
+        for name in ("warp_shift", "mask_mel", "mask_time", "audiomentations_share", *SHARES, *probabilities):
             require(0 <= getattr(self, name) <= 1, f"augment.{name}", getattr(self, name), "0 to 1")
         for name in ("gain_db", "equalise_db"):
             require(0 <= getattr(self, name) <= 60, f"augment.{name}", getattr(self, name), "0 to 60 dB")
@@ -183,8 +189,10 @@ class Augmentation(nn.Module):
 def _on_waveform(config: AugmentConfig, sample_rate: int, backgrounds: Tensor | None) -> dict[str, nn.Module]:
     """What changes a clip alone, in the order in which a sound meets it: source, room, microphone, transmission."""
     heard = config.background and backgrounds is not None
+    others = config.audiomentations_share and config.audiomentations
     steps = {
         "roll": config.roll and Roll(),
+        "audiomentations": others and Sometimes(Borrowed(others, sample_rate), config.audiomentations_share),
         "speed": config.speed and Sometimes(Speed(config.speed_range), config.speed),
         "polarity": config.polarity and Sometimes(Polarity(), config.polarity),
         "overdrive": config.overdrive and Sometimes(Overdrive(), config.overdrive),

@@ -197,4 +197,6 @@ def _setting(augment: AugmentConfig, name: str) -> tuple[str, bool]:
 def _plain(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_plain, value)) + "]"
+    if isinstance(value, str):
+        return value
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"

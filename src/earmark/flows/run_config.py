@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from earmark.augment.borrowed import Borrowed
 from earmark.augment.pipeline import AugmentConfig
 from earmark.baselines import BASELINES, SEQUENCE_HEADS
 from earmark.config import change, keyword_options, parse_assignments, read_yaml, require
@@ -392,4 +393,6 @@ def resolve(
             length = change(config.window, {"seconds": window["seconds"]}, where).seconds
             values = {**values, "window": {**window, "hop_seconds": length / 2}}
         config = change(config, values, where)
+    if config.augment.audiomentations:  # a wrong name is said before anything is heard
+        Borrowed(config.augment.audiomentations, config.frontend.sample_rate)
     return config

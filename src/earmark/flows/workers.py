@@ -31,6 +31,7 @@ from earmark.flows.run_config import RunConfig
 from earmark.run import REFIT, FoldFolder, Run
 from earmark.tagger.tag_files import default_threads
 from earmark.training.diagnostics.watch import when
+from earmark.training.fit import own_words
 from earmark.training.pace import slowdown
 
 log = logging.getLogger("earmark")
@@ -224,7 +225,7 @@ def main(folder: str, folds: Sequence[str]) -> int:
             else:
                 cross_validate_fold(experiment, experiment.config.model, int(fold), network)
     except EarmarkError as error:
-        print(f"{REFUSED}{error}")
+        print(f"{REFUSED}{own_words(str(error))}")
         return 2
     except KeyboardInterrupt:
         return 130

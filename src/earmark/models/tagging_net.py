@@ -36,7 +36,8 @@ MODELS = {
     "transformer": "earmark.models.transformer:Transformer",
     "wave_cnn": "earmark.models.wave_cnn:WaveCNN",
 }
-ANY_LENGTH = ("se_cnn", "tiny_cnn", "transformer")  # families whose file may hear windows of any length
+# Families whose file may hear windows of any length
+ANY_LENGTH = ("crnn", "mn", "resnet", "rnn", "se_cnn", "tf_lstm", "tiny_cnn", "transformer")
 USUAL_HEAD = "avemax"
 USUAL_HEADS = {"crnn": "attention", "fsd_cnn": "pixel_shuffle"}  # of the families that were made for another
 

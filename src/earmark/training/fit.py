@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import pickle
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,14 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from torch.multiprocessing import ProcessRaisedException
 from torch.utils.data import DataLoader
 
 from earmark.audio.cache import Cache
 from earmark.augment.pipeline import Augmentation, AugmentConfig
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.errors import ConfigError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
 from earmark.training.callbacks import AtomicCheckpoints, History, LastWeights, RunningMean, checkpoints
@@ -47,6 +49,7 @@ log = logging.getLogger("earmark")
 
 # of AugmentConfig
 ON_SPECTROGRAM = ("crop", "warp_time", "warp_mel", "warp_shift", "equalise_db", "mask_mel", "mask_time")
+OURS = re.compile(r"^earmark\.[\w.]+Error: ", re.MULTILINE)  # where the text of a traceback comes to one of our errors
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def fit(
 
     Raises:
         ConfigError: a batch cannot be parted evenly among the devices.
+        EarmarkError: what the process of a device says is at fault.
         KeyboardInterrupt: Ctrl-C; what is finished is kept.
     """
     module, batches = assemble(
@@ -110,7 +114,7 @@ def fit(
     last = folder.checkpoints / "last.ckpt"
     if last.exists():
         _load_checkpoint(last)  # a damaged one is refused with its name, before Lightning meets it
-    with quiet(), handed_over_by_name():
+    with quiet(), handed_over_by_name(), said_here():
         trainer.fit(module, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
     return restore(net, folder, validation is not None)
 
@@ -237,6 +241,28 @@ def handed_over_by_name() -> Iterator[None]:
         yield
     finally:
         torch.multiprocessing.set_sharing_strategy(before)
+
+
+@contextmanager
+def said_here() -> Iterator[None]:
+    """What the user can mend is said in its own words where several devices train, each in a process of its own."""
+    try:
+        yield
+    except ProcessRaisedException as error:
+        if OURS.search(str(error)) is None:
+            raise
+        raise EarmarkError(own_words(str(error))) from error
+
+
+def own_words(text: str) -> str:
+    """What one of our errors says, though another process (of a device, of the loader) hands it over with a traceback.
+
+    >>> own_words("Traceback: …\\nearmark.errors.AudioError: a.wav: is empty. Leave it out.\\n")
+    'a.wav: is empty. Leave it out.'
+    >>> own_words("a.wav: is empty. Leave it out.")
+    'a.wav: is empty. Leave it out.'
+    """
+    return OURS.split(text)[-1].strip()
 
 
 def try_out(

@@ -60,6 +60,12 @@ class TaggingModule(lightning.LightningModule):
         epochs, most = self.config.unfreeze_epochs, self.config.open_depths or len(self.groups)
         open_groups(self.groups, min(1 + self.current_epoch // epochs, most) if epochs else most)
         set_batch_norm(self.net, self.config.batch_norm)
+        self.net.frontend.train(self.changes_sounds)  # it may add noise in training
+
+    @property
+    def changes_sounds(self) -> bool:
+        """Whether this epoch has any augmentation."""
+        return self.current_epoch < self.config.epochs - self.augmentation.config.off_for_last
 
     def on_before_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
         """Of several devices each hears a part of every training batch, which is cut the same however many they are."""
@@ -83,7 +89,7 @@ class TaggingModule(lightning.LightningModule):
 
     def hear(self, waveform: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A batch as the network gets it in this epoch: spectrogram, augmented waveform, targets and weights."""
-        augment = self.current_epoch < self.config.epochs - self.augmentation.config.off_for_last
+        augment = self.changes_sounds
         with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 cannot count a spectrogram's frames
             if augment:
                 waveform, targets, weights = self.augmentation.waveform(

@@ -26,7 +26,7 @@ class OptimConfig:
     learning_rate: the highest of the schedule.
     weight_decay: on weight matrices and kernels only.
     warm_up: share of the steps in which the rate rises, 0 to 1 (one_cycle, cosine).
-    smoothing: label smoothing ε, 0 to 1.
+    smoothing: label smoothing ε, 0 to 0.5, where a label of its own says nothing any more.
     loss: a name in LOSSES; empty = cross_entropy where each clip has one label, bce otherwise.
     ema_decay: of the running mean of the weights that is scored and shipped, per step; 0 = none.
     patience: epochs without a better inner validation score after which training stops; 0 = never.
@@ -89,7 +89,7 @@ class OptimConfig:
         require(0 < self.learning_rate < 10, "optim.learning_rate", self.learning_rate, "above 0 and below 10")
         require(0 <= self.weight_decay < 10, "optim.weight_decay", self.weight_decay, "0 to 10")
         require(0 <= self.warm_up < 1, "optim.warm_up", self.warm_up, "0 or more and below 1")
-        require(0 <= self.smoothing < 1, "optim.smoothing", self.smoothing, "0 or more and below 1")
+        require(0 <= self.smoothing <= 0.5, "optim.smoothing", self.smoothing, "0 to 0.5")
         require(0 <= self.ema_decay < 1, "optim.ema_decay", self.ema_decay, "0 or more and below 1")
         require(self.patience >= 0, "optim.patience", self.patience, "0 or more")
         require(0 < self.layer_decay <= 1, "optim.layer_decay", self.layer_decay, "above 0 and at most 1")

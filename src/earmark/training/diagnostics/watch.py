@@ -53,6 +53,7 @@ class Watch(lightning.Callback):
         self.alarms: dict[str, Alarm] = {}  # the first of each name
         self._before: dict[str, Any] | None = None  # the last with layers
         self._rate = 0.0
+        self._on_network: tuple[Activations | StageClock, ...] = ()  # none where other processes train
 
     def on_train_start(self, trainer: lightning.Trainer, module: TaggingModule) -> None:
         """Keep only the rows that the checkpoint has behind it, and find what the network is held against."""
@@ -67,6 +68,7 @@ class Watch(lightning.Callback):
         self._prior, self._expected = expected_of(module, self.batches)
         self._activations, self._movements = Activations(module.net), Movements(module.net)
         self._clock = StageClock(module.net)
+        self._on_network = (self._activations, self._clock)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: TaggingModule) -> None:
         """Start the epoch's clock."""
@@ -134,8 +136,8 @@ class Watch(lightning.Callback):
 
     def on_exception(self, trainer: lightning.Trainer, module: TaggingModule, exception: BaseException) -> None:
         """Leave nothing on the network."""
-        self._activations.detach()
-        self._clock.detach()
+        for listener in self._on_network:
+            listener.detach()
 
     def _write(self, trainer: lightning.Trainer, row: dict[str, Any], alarms: list[Alarm]) -> None:
         """A row to the file and to TensorBoard, and each alarm once to the log."""
