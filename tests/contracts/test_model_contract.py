@@ -47,15 +47,18 @@ SMALL = {  # 81 million weights would teach these tests nothing
     "transformer": {"width": "32", "n_layers": "2"},
     "wave_cnn": {"width": "4"},
 }
+DESIGNS = {"wave_cnn envnet": ("wave_cnn", {"design": "envnet", "width": "4"})}  # other shapes of a family
 ENDINGS = {f"head {name}": {"head": name} for name in sorted(HEADS)}
 ENDINGS["head attention"]["branches"] = sorted(BRANCHES)
 
 
-@pytest.fixture(params=[*sorted(MODELS), *ENDINGS])
+@pytest.fixture(params=[*sorted(MODELS), *DESIGNS, *ENDINGS])
 def net(request):
     torch.manual_seed(0)
-    family = request.param if request.param in MODELS else "tiny_cnn"
-    net = build(family, FRONTEND, N_CLASSES, SMALL.get(family), **ENDINGS.get(request.param, {}))
+    usual = request.param if request.param in MODELS else "tiny_cnn"
+    family, options = DESIGNS.get(request.param, (usual, SMALL.get(usual)))
+    net = build(family, FRONTEND, N_CLASSES, options, **ENDINGS.get(request.param, {}))
+    net.options = options
     net.any_length = family in ANY_LENGTH and not net.branches
     return net
 
@@ -154,7 +157,7 @@ def test_two_epochs_then_a_file_that_tags_as_torch_does(family, sounds, tmp_path
 
 def test_a_step_hears_as_far_as_is_told_and_farther_only_where_that_is_told(net):
     family = next(name for name, where in MODELS.items() if where.endswith(f":{type(net.backbone).__name__}"))
-    costs = family_costs(family, SMALL.get(family), FRONTEND)
+    costs = family_costs(family, net.options, FRONTEND)
     seconds = 2 * costs.receptive_seconds + 1
     spectrogram = net.frontend(noise(1, round(seconds * FRONTEND.sample_rate))).detach().requires_grad_()
     features = net.eval().backbone(spectrogram)
