@@ -37,6 +37,8 @@ RESULTS = Path(__file__).parent / "results"
 SHARED = ("3-151080-A-20", "5-151085-A-20")
 N_NOISES, RATE = 40, 32_000
 WINDOW_SECONDS, HOP_SECONDS = 0.5, 0.25  # by the ceilings: longer ones cannot tell an edge to 0.2 s
+# Of heads that answer step by step: windows long enough to compare, patches short enough to tell an edge.
+STEPPED_SECONDS, STEP_PATCH_SECONDS, STEP_HOP_SECONDS = 5.0, 0.5, 0.25
 PATCH_SECONDS = 1.0  # that the network hears at once: at the 10 s it was made for, a window costs ten times as much
 DRUM_SECONDS, DRUM_COLLAR, DRUM_FOLDS = 0.05, 0.05, 5
 # (window, hop) in seconds, of which the ceilings are told.
@@ -108,19 +110,20 @@ def settings(*each: str) -> list[str]:
     return [word for one in each for word in ("--set", one)]
 
 
-def hear(run: Run, model: str, truth: EventTruth, folds: np.ndarray) -> Detected:
-    """What the tagger of each recording's fold finds in it."""
+def hear(run: Run, model: str, truth: EventTruth, folds: np.ndarray, *, steps: bool = False) -> Detected:
+    """What the tagger of each recording's fold finds in it, by its windows or their steps."""
     by_recording: dict[str, tuple[RawEvents, Heard]] = {}
     labels: tuple[str, ...] = ()
     for fold in np.unique(folds).tolist():
         tagger = load_tagger(run.fold(fold, model).tagger)
-        labels = tagger.labels
+        tagger, labels = tagger.with_steps() if steps else tagger, tagger.labels
         for clip in truth.recordings.select(folds == fold).clips():
             scores = score_files(tagger, [clip], level="window")[0]
             found = tagger.events(scores, EventRule())
             by_recording[clip.clip_id] = by_label(found), Heard(*step_scores(scores))
     parts = [by_recording[name] for name in truth.recordings.clip_ids]
-    return Detected(f"{model} on {run.folder.name}", labels, [each for each, _ in parts], [each for _, each in parts])
+    name = f"{model} on {run.folder.name}{', by steps' if steps else ''}"
+    return Detected(name, labels, [each for each, _ in parts], [each for _, each in parts])
 
 
 def perfect(truth: EventTruth, seconds: float, hop: float, *, onsets: bool) -> Detected:
@@ -192,6 +195,10 @@ def mixtures(data: Path, work: Path) -> dict[str, list[EventsEvaluated]]:
     clips = clip_table(data, work)
     heads = train(clips, work / "clips", "--segment", "activity", *on, *short)
     found = [hear(heads, "mn04_as+logistic", truth, folds)]
+    on = ["--on", "mn04_as", "--head", "attention", *settings("baseline=false")]
+    on += settings(f"backbone.patch_seconds={STEP_PATCH_SECONDS}", f"backbone.patch_hop_seconds={STEP_HOP_SECONDS}")
+    stepped = train(clips, work / "steps", "--segment", "activity", *on, *settings(f"window.seconds={STEPPED_SECONDS}"))
+    found += [hear(stepped, "mn04_as+attention", truth, folds, steps=each) for each in (False, True)]
     ceilings = [perfect(truth, *each, onsets=False) for each in MIXTURE_WINDOWS]
     return {
         "taggers": [judge(each, truth, COLLAR_SECONDS) for each in found],

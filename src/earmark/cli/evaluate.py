@@ -90,6 +90,7 @@ def evaluate(
     events: Events = False,
     recordings: Recordings = None,
     collar: Collar = None,
+    steps: options.Steps = False,
     keep_share: options.KeepShare = None,
     min_seconds: options.MinSeconds = None,
     join_seconds: options.JoinSeconds = None,
@@ -118,16 +119,16 @@ def evaluate(
     how |= {"audio_dir": audio_dir, "encoding": encoding}
     own = {"audit": audit, "allow_leak": allow_leak}
     heard = {"views": views, "view_seconds": parse_seconds(view_seconds)}
-    require_sides(data, predictions, heard | own)
+    require_sides(data, predictions, heard | own | {"steps": steps})
     rule = event_rule(events, False, keep_share, min_seconds, join_seconds)
     if events:
         asked = {"by": by, "fraction": fraction < 1, "pool": pool, "scores": scores, **heard}
         require_kind(events, {**asked, "folder_tricks": folder_tricks, "no_merge": not merge})
         no_rule = (keep_share, min_seconds, join_seconds) == (None, None, None)
         how |= {"recordings": recordings, "collar": collar, "rule": None if no_rule else rule}
-        evaluated = judge_events(tagger, data, predictions, how, own)
+        evaluated = judge_events(tagger, data, predictions, how, own | {"steps": steps})
     else:
-        require_kind(events, {"recordings": recordings, "collar": collar is not None})
+        require_kind(events, {"recordings": recordings, "collar": collar is not None, "steps": steps})
         how |= {"by": by or (), "fraction": fraction, "pool": pool, "folder_tricks": folder_tricks, "merge": merge}
         evaluated = judge_clips(tagger, data, predictions, how, heard | own)
     if out:

@@ -82,6 +82,9 @@ OwnThreshold = Annotated[
     float | None,
     typer.Option(min=0.0, max=1.0, help="Instead of the tagger's own thresholds.", metavar="SCORE"),
 ]
+Steps = Annotated[
+    bool, typer.Option("--steps", help="Of the steps of each window, where its head answers step by step.")
+]
 KeepShare = Annotated[
     float | None,
     typer.Option(

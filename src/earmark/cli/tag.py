@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, OwnThreshold, TaggerName, Threads
+from earmark.cli.options import JoinSeconds, KeepShare, MinSeconds, OwnThreshold, Steps, TaggerName, Threads
 
 if TYPE_CHECKING:
     from earmark.tagger.embed import EmbeddedClip
@@ -38,6 +38,7 @@ def tag(
     events: Annotated[
         bool, typer.Option("--events", help="From when to when each label sounds, instead of windows.")
     ] = False,
+    steps: Steps = False,
     keep_share: KeepShare = None,
     min_seconds: MinSeconds = None,
     join_seconds: JoinSeconds = None,
@@ -75,10 +76,13 @@ def tag(
 
       earmark tag birds.tagger.onnx field/ --events --out events.csv --skip-done
 
+      earmark tag birds-crnn.tagger.onnx field/ --events --steps --out events.csv
+
       find . -name '*.wav' | earmark tag birds.tagger.onnx - --top 3
 
       earmark tag birds.tagger.onnx field/ --timeline --format raven --out tables/
     """
+    from earmark.errors import ConfigError
     from earmark.tagger import load_tagger
     from earmark.tagger.recordings import find_recordings
     from earmark.tagger.rows import Selection
@@ -86,11 +90,13 @@ def tag(
     format = "jsonl" if as_json else format
     rule = event_rule(events, timeline, keep_share, min_seconds, join_seconds)
     selection = Selection(top, threshold, all_scores, rule)
-    opened = load_tagger(tagger)
+    if steps and not (timeline or events):
+        raise ConfigError("--steps: a whole file has one row. Add --timeline or --events.")
+    opened = load_tagger(tagger).with_steps() if steps else load_tagger(tagger)
     names = names_of(paths)
     recordings = find_recordings(names)
     target = _target(out, format, names, len(recordings), skip_done)
-    level = "window" if timeline or events else "clip"
+    level = "step" if steps else "window" if timeline or events else "clip"
     with _kept_ledger(target, opened, selection, level) if skip_done else nullcontext() as ledger:
         pending, unfinished = _pending(ledger, recordings, opened) if ledger else (recordings, None)
         # Closed even after Ctrl-C: first the half-written file goes, then the threads.

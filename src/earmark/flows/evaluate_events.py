@@ -42,6 +42,7 @@ from earmark.tagger.tagger import Tagger, load_tagger
 
 log = logging.getLogger("earmark")
 
+OF_STEPS = "By the steps of its windows, uncalibrated; the thresholds that are stored were fitted on whole windows."
 Names = Mapping[str, str]  # what scores call a label → what the data does
 
 
@@ -53,6 +54,7 @@ def evaluate_events(
     rule: EventRule | None = None,
     collar: float = COLLAR_SECONDS,
     threshold: float | None = None,
+    steps: bool = False,
     split: str | None = None,
     mapping: Path | None = None,
     common: bool = False,
@@ -69,6 +71,7 @@ def evaluate_events(
         recordings: a table with a row per recording, where `data` does not name those without an event.
         rule: how windows become events. collar: seconds by which a start, or an end, may be off.
         threshold: from which an event begins, for every label; None = those that are stored.
+        steps: by the scores of its windows' steps (`Tagger.with_steps`).
         split, mapping, common, audit, allow_leak, audio_dir, encoding: as in `evaluate.evaluate`.
 
     Raises:
@@ -78,6 +81,7 @@ def evaluate_events(
     """
     require_collar(collar)
     opened, data = load_tagger(tagger), Path(data)
+    opened = opened.with_steps() if steps else opened
     opened.require_labels()
     rule, failures = rule or EventRule(), []
     names, _ = _names(opened.labels, mapping)
@@ -90,13 +94,14 @@ def evaluate_events(
         remarks += heard_before(str(tagger), truth.recordings, hashes, allow_leak)
     if not opened.metadata.multi_label:
         remarks.append("The tagger names one label at a time: of what sounds together it finds one.")
+    if steps:
+        remarks.append(OF_STEPS)
     scores = _hear(opened, truth, data, failures)
     truth = truth.select(np.array([each is not None for each in scores]))
     heard = [each for each in scores if each is not None]
     found = [opened.events(each, rule, threshold=threshold) for each in heard]
     events = [_renamed(some, names, labels) for some in found]
-    steps = [_steps(each, names, labels) for each in heard]
-    detected = Detected(opened.metadata.name, labels, events, steps)
+    detected = Detected(opened.metadata.name, labels, events, [_steps(each, names, labels) for each in heard])
     judged = judge_events(detected, truth, collar=collar, rule=rule, remarks=remarks, failures=failures)
     return _counted(judged, asked, opened.path)
 

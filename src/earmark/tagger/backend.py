@@ -26,6 +26,14 @@ class Backend(Protocol):
         """
         ...
 
+    def run_steps(self, windows: np.ndarray) -> np.ndarray:
+        """Windows (batch, window_samples) → scores of their steps (batch, steps, classes) in [0, 1], float32.
+
+        Raises:
+            TaggerFileError: the graph has none.
+        """
+        ...
+
 
 # Each is called with the file's path and `threads`, and raises TaggerFileError.
 BACKENDS = {

@@ -10,10 +10,13 @@ from earmark.errors import TaggerFileError
 from earmark.tagger.metadata import TaggerMetadata
 
 
+N_STEPS = 4
+
+
 class FakeBackend:
     """Its file is the metadata's JSON alone. The spectrum is cut into one equal band per label, low to high.
 
-    A label's score is its band's share of the window's power; the shares are the embedding, too.
+    A label's score is its band's share of the window's power; the shares are the embedding, too. Steps are quarters.
     """
 
     def __init__(self, path: Path, threads: int = 1):
@@ -31,3 +34,9 @@ class FakeBackend:
         sums = np.stack([power[:, bands == band].sum(axis=1) for band in range(self.n_classes)], axis=1)
         shares = (sums / np.maximum(power.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
         return shares, shares
+
+    def run_steps(self, windows: np.ndarray) -> np.ndarray:
+        """Windows (batch, window_samples) → shares of their quarters (batch, 4, classes), without what is left over."""
+        length = windows.shape[1] // N_STEPS
+        quarters = windows[:, : length * N_STEPS].reshape(-1, length)
+        return self.run(quarters)[0].reshape(len(windows), N_STEPS, self.n_classes)

@@ -26,7 +26,7 @@ ORT_ERRORS = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
-INPUT, SCORES, EMBEDDING = "waveform", "scores", "embedding"
+INPUT, SCORES, EMBEDDING, STEPS = "waveform", "scores", "embedding", "patch_scores"
 
 
 class OnnxBackend:
@@ -69,6 +69,7 @@ class OnnxBackend:
         self.metadata_json = properties[METADATA_KEY]
         self.input_samples = _fixed(inputs[INPUT][1])
         self.n_classes = _fixed(outputs[SCORES][1])
+        self._has_steps = STEPS in outputs
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Windows float32 (batch, window_samples) → scores (batch, classes), embedding (batch, features).
@@ -76,14 +77,30 @@ class OnnxBackend:
         Raises:
             TaggerFileError: the graph fails.
         """
+        scores, embedding = self._run([SCORES, EMBEDDING], windows)
+        return scores, embedding
+
+    def run_steps(self, windows: np.ndarray) -> np.ndarray:
+        """Windows float32 (batch, window_samples) → scores of their steps (batch, steps, classes).
+
+        Raises:
+            TaggerFileError: the graph fails, or does not answer step by step.
+        """
+        if not self._has_steps:
+            raise TaggerFileError(
+                f"tagger: answers for whole windows, and has no scores of their steps ({STEPS}). Networks with an "
+                "attention head have them (crnn), and the heads attention and gru on another network. Leave out the steps."
+            )
+        return self._run([STEPS], windows)[0]
+
+    def _run(self, outputs: list[str], windows: np.ndarray) -> list[np.ndarray]:
         try:
-            scores, embedding = self._session.run([SCORES, EMBEDDING], {INPUT: windows})
+            return self._session.run(outputs, {INPUT: windows})
         except ORT_ERRORS as error:
             raise TaggerFileError(
                 f"tagger: its graph fails on windows of shape {windows.shape} ({_first_line(error)}). "
                 "Export it again."
             ) from error
-        return scores, embedding
 
 
 def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:

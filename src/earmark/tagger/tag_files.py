@@ -92,7 +92,7 @@ def tag_parts(
     tagger.require_labels()
     stopped = threading.Event()
     lines = (_jobs(tagger, as_clip(clip), stopped.is_set, known, warn) for clip in clips)
-    room = WAITING_BYTES // (PART_BYTES + 4 * WINDOWS_PER_PART * len(tagger.labels))
+    room = WAITING_BYTES // (PART_BYTES + 4 * WINDOWS_PER_PART * tagger.rows_per_window * len(tagger.labels))
     return run_jobs(lines, threads or default_threads(), stopped, room)
 
 

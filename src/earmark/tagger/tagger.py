@@ -25,6 +25,7 @@ from earmark.tagger.tta import view_windows
 from earmark.windows import Window, frame_stream
 
 FOLDER = "earmark.tagger.tagger_folder:read_folder"  # which is made of what stands here
+STEPPED = "earmark.tagger.steps:SteppedTagger"  # as well
 # (path, sample rate, start, end) → blocks of float32 (samples,), as `audio.blocks`
 Read = Callable[[Path, int, float, float | None], Iterator[np.ndarray]]
 LONGEST_FACT = 80  # characters of one that is shown
@@ -104,7 +105,7 @@ class Tagger:
         Going on reads the sound, calling hears it. Views that need the whole recording, and folders, are one part.
 
         Args:
-            n_done: windows to leave out, those of the first parts: a window's last bits depend on those that go through
+            n_done: rows to leave out, those of the first parts: a window's last bits depend on those that go through
                 the graph with it. stop: as for `score`.
 
         Raises:
@@ -115,9 +116,14 @@ class Tagger:
         if not self.flows:
             yield partial(self.score, clip, stop=stop)
             return
-        windows = self._windows_from(clip, n_done, stop)
+        windows = self._windows_from(clip, n_done // self.rows_per_window, stop)
         while some := list(islice(windows, WINDOWS_PER_PART)):
             yield partial(self._score_windows, some, clip)
+
+    @property
+    def rows_per_window(self) -> int:
+        """How many rows a whole window has in what `score` gives."""
+        return 1
 
     @property
     def flows(self) -> bool:
@@ -198,6 +204,14 @@ class Tagger:
         changed = replace(self.metadata, views=views, view_seconds=tuple(view_seconds), pool=pool or self.metadata.pool)
         _require_agreement(self.backend, changed, self.path)
         return Tagger(self.backend, changed, self.path, read=self.read)
+
+    def with_steps(self) -> Tagger:
+        """The same tagger telling each step of its windows, where its head answers step by step (`SteppedTagger`).
+
+        Raises:
+            TaggerFileError: it does not.
+        """
+        return load(STEPPED)(self)
 
     def with_parts(
         self, *, backend: Callable[[Backend], Backend] | None = None, read: Read | None = None

@@ -71,6 +71,14 @@ class TaggerFolder(Tagger):
         """
         raise TaggerFileError(f"{self.path}: the views are those of its members. Evaluate these one by one.")
 
+    def with_steps(self) -> Tagger:
+        """Not of a folder.
+
+        Raises:
+            TaggerFileError: always: its members hear in different windows.
+        """
+        raise TaggerFileError(f"{self.path}: the steps are those of its members. Take these one by one.")
+
     def with_parts(
         self, *, backend: Callable[[Backend], Backend] | None = None, read: Read | None = None
     ) -> Tagger:

@@ -25,7 +25,7 @@ SECONDS_AT_ONCE = 60.0  # of sound whose scores are written together; of a short
 class Unfinished:
     """Scores of the first windows of one recording, to go on from after a kill.
 
-    Its file is a line that says of what they are, then records of WINDOWS_PER_PART windows, each before a checksum,
+    Its file is a line that says of what they are, then records of WINDOWS_PER_PART windows' rows, each before a checksum,
     appended a minute at a time. What is torn is passed over, and what follows it. It goes when the recording is done.
 
     Args:
@@ -36,7 +36,8 @@ class Unfinished:
     def __init__(self, ledger: Ledger, tagger: Tagger):
         self.path = ledger.path.with_suffix(UNFINISHED_SUFFIX)
         self._ledger, self._tagger = ledger, tagger
-        shape = (WINDOWS_PER_PART,)
+        self._n_rows = WINDOWS_PER_PART * tagger.rows_per_window  # of a part
+        shape = (self._n_rows,)
         fields = [("start", "<f8", shape), ("end", "<f8", shape), ("score", "<f4", (*shape, len(tagger.labels)))]
         self._kind = np.dtype(fields)
         self._head, self._n_parts = b"", 0  # of the file, as far as it is sound
@@ -58,7 +59,7 @@ class Unfinished:
         """The scores of a clip, part by part; none of another."""
         if not self.is_of(clip.path):
             return
-        ids = np.full(WINDOWS_PER_PART, clip.clip_id, dtype=object)
+        ids = np.full(self._n_rows, clip.clip_id, dtype=object)
         with open(self.path, "rb") as file:
             for row in islice(self._records(file), self._n_parts):
                 yield Predictions(ids, row["start"], row["end"], row["score"], self._tagger.labels, "window")
@@ -87,7 +88,7 @@ class Unfinished:
         if stamp is None:
             return b""
         known = {"path": os.path.abspath(recording), **stamp._asdict(), "tagger": self._tagger.identity}
-        return json.dumps(known | {"windows": WINDOWS_PER_PART}).encode("ascii") + b"\n"
+        return json.dumps(known | {"rows": self._n_rows}).encode("ascii") + b"\n"
 
     def _read(self) -> None:
         """Find out of what the file is, and how many records are sound; the others go."""
