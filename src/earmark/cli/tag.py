@@ -68,8 +68,6 @@ def tag(
 
       earmark tag mn04_as street.wav --timeline
 
-      earmark tag birds.tagger.onnx field/ --timeline --out tags.csv
-
       earmark tag birds.tagger.onnx 'field/**/*.flac' --format jsonl --all-scores --out tags.jsonl
 
       earmark tag birds.tagger.onnx field/ --events --min-seconds 1 --join-seconds 3 --out events.csv

@@ -9,7 +9,6 @@ import numpy as np
 from earmark.errors import TaggerFileError
 from earmark.tagger.metadata import TaggerMetadata
 
-
 N_STEPS = 4
 
 

@@ -88,8 +88,8 @@ class OnnxBackend:
         """
         if not self._has_steps:
             raise TaggerFileError(
-                f"tagger: answers for whole windows, and has no scores of their steps ({STEPS}). Networks with an "
-                "attention head have them (crnn), and the heads attention and gru on another network. Leave out the steps."
+                f"tagger: answers for whole windows, and has no scores of their steps ({STEPS}). Networks with the "
+                "head attention have them, as crnn does, and attention and gru on another network. Leave out the steps."
             )
         return self._run([STEPS], windows)[0]
 

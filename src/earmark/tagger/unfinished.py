@@ -25,8 +25,9 @@ SECONDS_AT_ONCE = 60.0  # of sound whose scores are written together; of a short
 class Unfinished:
     """Scores of the first windows of one recording, to go on from after a kill.
 
-    Its file is a line that says of what they are, then records of WINDOWS_PER_PART windows' rows, each before a checksum,
-    appended a minute at a time. What is torn is passed over, and what follows it. It goes when the recording is done.
+    Its file is a line that says of what they are, then records of the rows of WINDOWS_PER_PART windows, each before a
+    checksum, appended a minute at a time. What is torn is passed over, and what follows it. It goes when the recording
+    is done.
 
     Args:
         ledger: beside which it lies, which keeps other runs away, and has been asked what is pending.
