@@ -196,7 +196,7 @@ def test_what_runs_took_says_what_the_next_ones_take(bench, network, monkeypatch
 
 
 def test_a_forecast_is_of_all_folds_steps(bench, network, monkeypatch, small):
-    monkeypatch.setattr("earmark.flows.cross_validate.seconds_a_step", lambda *_: 60.0)
+    monkeypatch.setattr("earmark.training.pace.seconds_a_step", lambda *_: 60.0)
     monkeypatch.setattr("earmark.flows.sweep_bench.jobs_at_once", lambda _: 2)
     folds = bench.prepared.manifest.folds
     steps = sum(int((folds != fold).sum()) // 4 for fold in (0, 1))

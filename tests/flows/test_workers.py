@@ -108,7 +108,7 @@ def test_folds_that_are_done_start_nothing(trained, become, tmp_path):
 
 def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, caplog, monkeypatch):
     """A step takes a minute, two epochs to go of one fold and one of the other, on two cores."""
-    monkeypatch.setattr("earmark.flows.cross_validate.seconds_a_step", lambda *_: 60.0)
+    monkeypatch.setattr("earmark.training.pace.seconds_a_step", lambda *_: 60.0)
     become("exit 0")
     caplog.set_level("INFO", "earmark")
     history = experiment.run.fold(1, experiment.config.model).history

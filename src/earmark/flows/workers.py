@@ -30,7 +30,7 @@ from earmark.flows.progress import bar
 from earmark.flows.run_config import RunConfig
 from earmark.run import REFIT, FoldFolder, Run
 from earmark.tagger.tag_files import default_threads
-from earmark.training.diagnostics.watch import when
+from earmark.training.diagnostics.alarms import when
 
 log = logging.getLogger("earmark")
 
