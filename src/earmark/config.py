@@ -76,15 +76,28 @@ def change(config: Config, changes: Mapping[str, Any], where: str) -> Config:
     Raises:
         ConfigError: an unknown key, or a value of the wrong type.
     """
+    require_settings(type(config), changes, where)
     hints = typing.get_type_hints(type(config))
-    replaced = {}
+    replaced = {
+        key: _coerce(value, hints[key], getattr(config, key), f"{where}: {key}") for key, value in changes.items()
+    }
+    return dataclasses.replace(config, **replaced)
+
+
+def require_settings(kind: type, changes: Mapping[str, Any], where: str) -> None:
+    """Refuse names that are no fields of a dataclass or of those within it, whatever their values; as `change` does.
+
+    Raises:
+        ConfigError: an unknown key.
+    """
+    hints = typing.get_type_hints(kind)
     for key, value in changes.items():
         if key not in hints:
             raise ConfigError(
                 f"{where}: '{key}' is not a setting{did_you_mean(key, hints)}. Known: {', '.join(hints)}."
             )
-        replaced[key] = _coerce(value, hints[key], getattr(config, key), f"{where}: {key}")
-    return dataclasses.replace(config, **replaced)
+        if dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
+            require_settings(hints[key], value, f"{where}: {key}")
 
 
 def _coerce(value: Any, hint: Any, current: Any, where: str) -> Any:

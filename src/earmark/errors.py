@@ -6,8 +6,11 @@ these; any other exception that reaches a user is a bug.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+
+OURS = re.compile(r"^earmark\.[\w.]+Error: ", re.MULTILINE)  # where the text of a traceback comes to one of our errors
 
 
 class EarmarkError(Exception):
@@ -61,3 +64,14 @@ def summarise_rows(messages: Sequence[str], shown: int = 5, report: Path | None 
     if len(messages) > shown:
         lines.append(f"… and {len(messages) - shown} more" + (f", all in {report}" if report else ""))
     return "\n".join(lines)
+
+
+def own_words(text: str) -> str:
+    """What one of our errors says, though another process (of a device, of the loader) hands it over with a traceback.
+
+    >>> own_words("Traceback: …\\nearmark.errors.AudioError: a.wav: is empty. Leave it out.\\n")
+    'a.wav: is empty. Leave it out.'
+    >>> own_words("a.wav: is empty. Leave it out.")
+    'a.wav: is empty. Leave it out.'
+    """
+    return OURS.split(text)[-1].strip()

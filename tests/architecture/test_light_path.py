@@ -135,6 +135,20 @@ def test_what_is_plainly_wrong_is_said_before_torch_is_imported(earmark, toy, ar
 
 
 @pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("train", ".", "--model", "se_cn"), "'se_cn' is not a model (did you mean 'se_cnn'?)"),
+        (("sweep", ".", "--set", "optim.epohs=3"), "--set: optim: 'epohs' is not a setting (did you mean 'epochs'?)"),
+    ],
+)
+def test_a_wrong_setting_is_said_before_lightning_is_imported(earmark, toy, arguments, expected):
+    done = earmark(*arguments, blocked=("lightning", "sklearn", "onnx", "lightgbm", "matplotlib"))
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("missing", "arguments", "expected"),
     [
         ("torch", ("train", "sounds"), "torch is needed to train. pip install 'earmark[train]'"),

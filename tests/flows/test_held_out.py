@@ -90,7 +90,7 @@ def test_the_epoch_is_chosen_by_clips_of_the_training_side_in_whole_groups(make_
         seen.append((training, validation))
         return FitResult(net.eval(), 1, 0.5)
 
-    monkeypatch.setattr("earmark.flows.cross_validate.fit", record)
+    monkeypatch.setattr("earmark.training.fit.fit", record)
     positions = np.flatnonzero(experiment.manifest.folds != 0)
     NetworkFolds(experiment)(0, positions, experiment.run.fold(0, "tiny_cnn"))
     [(training, validation)] = seen

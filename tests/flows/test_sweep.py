@@ -200,7 +200,7 @@ def test_what_runs_took_says_what_the_next_ones_take(bench, network, monkeypatch
 def test_a_forecast_is_of_all_folds_steps_and_what_every_run_does_on_a_machine_as_busy_as_it_is(
     bench, network, monkeypatch
 ):
-    monkeypatch.setattr("earmark.flows.cross_validate.seconds_a_step", lambda *_: 60.0)
+    monkeypatch.setattr("earmark.training.pace.seconds_a_step", lambda *_: 60.0)
     monkeypatch.setattr("earmark.flows.workers.slowdown", lambda: 4.0)
     monkeypatch.setattr("earmark.flows.workers.visible_gpus", list)
     monkeypatch.setattr("earmark.flows.sweep_bench.jobs_at_once", lambda _: 2)

@@ -14,7 +14,7 @@ from earmark.audio.cache import Cache
 from earmark.data.readers import read_manifest
 from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.flows.experiment import Experiment
-from earmark.flows.workers import REFUSED, Forecast, load_experiment, train_folds
+from earmark.flows.workers import REFUSED, Forecast, load_experiment, slowdown, train_folds
 from earmark.run import Run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-in for a worker is a shell script")
@@ -108,7 +108,7 @@ def test_folds_that_are_done_start_nothing(trained, become, tmp_path):
 
 def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, caplog, monkeypatch):
     """A step takes a minute, two epochs to go of one fold and one of the other, on two cores."""
-    monkeypatch.setattr("earmark.flows.cross_validate.seconds_a_step", lambda *_: 60.0)
+    monkeypatch.setattr("earmark.training.pace.seconds_a_step", lambda *_: 60.0)
     monkeypatch.setattr("earmark.flows.workers.slowdown", lambda: 3.0)
     become("exit 0")
     caplog.set_level("INFO", "earmark")
@@ -153,3 +153,10 @@ def test_an_alarm_is_said_once_from_whatever_fold_it_comes(experiment, become, t
     train_folds(experiment, [0, 1])
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == ["tiny_cnn, epoch 3: head.last: no step moved the weights."]
+
+
+def test_half_a_core_is_twice_as_slow_and_no_machine_is_quicker_than_idle(monkeypatch):
+    worked = time.process_time
+    for speed, expected in ((2.0, 2.0), (0.5, 1.0)):
+        monkeypatch.setattr("earmark.flows.workers.time.perf_counter", lambda speed=speed: speed * worked())
+        assert slowdown() == pytest.approx(expected, rel=0.02)

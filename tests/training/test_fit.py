@@ -20,13 +20,13 @@ from torch.utils.data import DataLoader, Dataset
 from earmark.audio.cache import Cache
 from earmark.augment.pipeline import AugmentConfig
 from earmark.data.clip_audio import ClipAudio
-from earmark.errors import ConfigError, EarmarkError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError, own_words
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.run import FoldFolder
 from earmark.training.callbacks import RunningMean
 from earmark.training.dataset import TrainingBatches, loss_weights
-from earmark.training.fit import fit, own_words, restore, said_here
+from earmark.training.fit import fit, restore, said_here
 from earmark.training.optim_config import OptimConfig
 from earmark.windows import Framing
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
 from earmark.training.optim_config import OptimConfig
-from earmark.training.pace import seconds_a_step, slowdown
+from earmark.training.pace import seconds_a_step
 from earmark.windows import Framing
 
 TWO, EIGHT = OptimConfig(batch_size=2), OptimConfig(batch_size=8)
@@ -34,10 +32,3 @@ def test_what_stays_as_it_is_gets_no_gradients():
     seconds_a_step(net, Framing(8000, 4000, 2000, "repeat"), OptimConfig(batch_size=2, open_depths=1), "float32")
     assert all(parameter.grad is None for parameter in net.backbone.parameters())
     assert all(parameter.grad is not None for parameter in net.head.parameters())
-
-
-def test_half_a_core_is_twice_as_slow_and_no_machine_is_quicker_than_idle(monkeypatch):
-    worked = time.process_time
-    for speed, expected in ((2.0, 2.0), (0.5, 1.0)):
-        monkeypatch.setattr("earmark.training.pace.time.perf_counter", lambda speed=speed: speed * worked())
-        assert slowdown() == pytest.approx(expected, rel=0.02)

@@ -7,7 +7,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,9 +26,10 @@ from earmark.run import REFIT, FoldFolder, write_json
 from earmark.tagger.metadata import TaggerMetadata
 from earmark.tagger.tag_files import score_files
 from earmark.tagger.tagger import load_tagger
-from earmark.training.fit import FitResult, fit, restore
-from earmark.training.pace import seconds_a_step
 from earmark.training.sampling import seed_for
+
+if TYPE_CHECKING:
+    from earmark.training.fit import FitResult
 
 log = logging.getLogger("earmark")
 
@@ -99,6 +100,8 @@ class NetworkFolds:
         stop_after: int | None = None,
     ) -> FitResult:
         """Train one network from where it starts, or go on where a kill left it."""
+        from earmark.training.fit import fit  # Lightning, which takes seconds, once there is something to train
+
         config = self.experiment.config
         resumes = (folder.checkpoints / "last.ckpt").exists()  # which replaces whatever the network starts with
         return fit(
@@ -139,10 +142,14 @@ class NetworkFolds:
 
     def export_refit(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the network trained on all clips."""
+        from earmark.training.fit import restore
+
         self.export([restore(self.blank(REFIT), folder, validates=False).net], folder, metadata)
 
     def export_ensemble(self, folder: FoldFolder, metadata: TaggerMetadata) -> None:
         """Export the folds' networks as one graph that averages their scores."""
+        from earmark.training.fit import restore
+
         validates = self.experiment.config.validation_fraction > 0
         nets = [restore(self.blank(fold), self._folder(fold), validates).net for fold in self._folds()]
         self.export(nets, folder, metadata)
@@ -161,6 +168,8 @@ class NetworkFolds:
 
     def seconds_a_step(self) -> float:
         """About what a training step takes on this machine, see `earmark.training.pace`."""
+        from earmark.training.pace import seconds_a_step
+
         config = self.experiment.config
         return seconds_a_step(self.blank(REFIT), config.framing, config.optim, config.precision)
 

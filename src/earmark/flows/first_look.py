@@ -1,7 +1,8 @@
-"""What is plainly not there, refused before torch and its like are imported, which takes seconds."""
+"""What is plainly not there, refused before Lightning and its like are imported, which takes seconds."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,6 @@ from earmark.errors import ConfigError, NotHereError, TaggerFileError
 from earmark.lookup import require_name
 from earmark.models.huggingface.source import PREFIX
 from earmark.tagger.home import find_tagger
-
-STAGES = "stages"  # in a recipe, above the settings of each
 
 
 def look(
@@ -36,14 +35,14 @@ def look(
 
     Raises:
         ManifestError: the data does not exist.
-        ConfigError: a setting has no value, the recipe cannot be read, there is no such head; nothing is stood on that
-            `or_from_scratch` could replace.
+        ConfigError: a setting has no value or is none, the recipe cannot be read, there is no such model or head;
+            nothing is stood on that `or_from_scratch` could replace.
         TaggerFileError: a network is not on this machine.
     """
     require_data(data)
-    given = [read_yaml(recipe)] if recipe else []
-    given.append(parse_assignments(settings))
-    if or_from_scratch and not (on or any(map(stands_on, given))):
+    told = {str(recipe): read_yaml(recipe)} if recipe else {}
+    told["--set"] = parse_assignments(settings)
+    if or_from_scratch and not (on or any(map(stands_on, told.values()))):
         raise ConfigError(
             "--or-from-scratch: is for a network to stand on that cannot be had, and none is named. Give --on, or "
             "leave it out."
@@ -56,6 +55,22 @@ def look(
                 raise
     if head is not None:
         require_name(BASELINES, head, "head")
+    _look_at_settings(told)
+    for package in ("sklearn", "lightning"):  # which are imported when clips have been decoded
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+
+def _look_at_settings(told: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse settings that no run has, of all stages at once."""
+    from earmark.flows.run_config import FROM, STAGES, require_known  # torch, which takes a second or two
+
+    for where, values in told.items():
+        require_known({key: value for key, value in values.items() if key != STAGES}, where)
+        stages = values.get(STAGES)
+        for name, its in stages.items() if isinstance(stages, Mapping) else ():
+            if isinstance(its, Mapping):
+                require_known({key: value for key, value in its.items() if key != FROM}, f"{where}: {STAGES}.{name}")
 
 
 def stands_on(settings: Mapping[str, Any]) -> str:
@@ -74,6 +89,8 @@ def has_stages(recipe: Path | None) -> bool:
     Raises:
         ConfigError: it cannot be read.
     """
+    from earmark.flows.run_config import STAGES
+
     return recipe is not None and STAGES in read_yaml(recipe)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ import numpy as np
 from earmark.augment.borrowed import Borrowed
 from earmark.augment.pipeline import AugmentConfig
 from earmark.baselines import BASELINES, SEQUENCE_HEADS
-from earmark.config import change, keyword_options, parse_assignments, read_yaml, require
+from earmark.config import change, keyword_options, parse_assignments, read_yaml, require, require_settings
 from earmark.errors import ConfigError
 from earmark.evaluation.calibration import AUTO, CALIBRATIONS
 from earmark.evaluation.thresholds import ThresholdConfig
-from earmark.flows.first_look import STAGES
-from earmark.lookup import did_you_mean, lookup
+from earmark.lookup import lookup, require_name
 from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS
@@ -30,6 +29,9 @@ from earmark.training.optim_config import PRECISIONS, OptimConfig
 from earmark.windows import PADDINGS, POOLS, Framing, samples
 
 FINETUNED = "finetuned"
+KNOWN_MODELS = (*BASELINES, *MODELS, FINETUNED)
+STAGES = "stages"  # in a recipe, above the settings of each (flows/stages.py)
+FROM = "from"  # in those of a stage: one before it
 LONGEST = "longest"
 # Defaults of a network that is trained on, as text like a recipe's. Its new last layer is first fitted to the network
 # as it is; then everything learns, lower layers more slowly. At rates for fresh weights few clips a class end below the
@@ -224,12 +226,7 @@ class RunConfig:
         for name, (value, known) in choices.items():
             if value not in known:
                 raise ConfigError(f"{name}: '{value}' is none of {', '.join(known)}.")
-        known_models = {**BASELINES, **MODELS, FINETUNED: ""}
-        if self.model not in known_models:
-            raise ConfigError(
-                f"'{self.model}' is not a model{did_you_mean(self.model, known_models)}. "
-                f"Known: {', '.join(sorted(known_models))}."
-            )
+        require_name(KNOWN_MODELS, self.model, "model")
         if self.head:
             lookup(HEADS, self.head, "head")
         for name in self.branches:
@@ -321,12 +318,8 @@ class RunConfig:
     def framing(self) -> Framing:
         """The windows in samples."""
         rate = self.frontend.sample_rate
-        return Framing(
-            rate,
-            samples(self.window.seconds, rate),
-            samples(self.window.hop_seconds, rate),
-            self.window.padding,
-        )
+        lengths = (samples(seconds, rate) for seconds in (self.window.seconds, self.window.hop_seconds))
+        return Framing(rate, *lengths, self.window.padding)
 
 
 def backbone_name(on: str) -> str:
@@ -360,6 +353,18 @@ def frontend_for(sample_rate: int) -> FrontendConfig:
     )
 
 
+def require_known(values: Mapping[str, Any], where: str) -> None:
+    """Refuse what is no setting of any run, whatever the data: names alone are looked at, and the model.
+
+    Raises:
+        ConfigError: an unknown key or model, or what is given in another way.
+    """
+    for key in set(values.get("data") or ()) & set(GIVEN):
+        raise ConfigError(f"{where}: data.{key} is not a setting; {GIVEN[key]}.")
+    require_settings(RunConfig, values, where)
+    require_name(KNOWN_MODELS, values.get("model", RunConfig.model), "model")
+
+
 def resolve(
     defaults: RunConfig,
     data: DataConfig,
@@ -383,8 +388,7 @@ def resolve(
     for where, values in changes:
         if STAGES in values:
             raise ConfigError(f"{where}: has several stages, and this is one training. Give it to `earmark train`.")
-        for key in set(values.get("data") or ()) & set(GIVEN):
-            raise ConfigError(f"{where}: data.{key} is not a setting; {GIVEN[key]}.")
+        require_known(values, where)
         window = values.get("window")
         if isinstance(window, dict) and window.get("seconds") == LONGEST and longest_seconds:
             window = {**window, "seconds": math.ceil(10 * longest_seconds - 1e-6) / 10}

@@ -19,8 +19,7 @@ from earmark.config import parse_assignments, read_yaml
 from earmark.data.readers import read_manifest
 from earmark.errors import ConfigError, RunError
 from earmark.evaluation.compare import Comparison, paired_difference
-from earmark.flows.first_look import STAGES
-from earmark.flows.run_config import FINETUNED
+from earmark.flows.run_config import FINETUNED, FROM, STAGES
 from earmark.flows.settings import layered
 from earmark.flows.train import Trained, default_folder, train
 from earmark.lookup import did_you_mean
@@ -29,7 +28,6 @@ from earmark.run import Run, write_atomically, write_json, write_text
 
 log = logging.getLogger("earmark")
 
-FROM = "from"
 BEGINNINGS = ("model", "model_options", "head", "branches", "frontend")  # of a network; one that goes on has its own
 
 

@@ -30,7 +30,6 @@ from earmark.models.tagging_net import MODELS, TaggingNet, build
 from earmark.run import REFIT, TAGGER_SUFFIX, FoldFolder, Run
 from earmark.tagger.home import converted, weights_folder
 from earmark.tagger.metadata import TaggerMetadata
-from earmark.training.fit import restore
 from earmark.training.linear_probe import fit_last_layer
 from earmark.training.objective import Objective
 from earmark.windows import Framing
@@ -144,6 +143,8 @@ def _start_of(run: Run) -> Start:
         return done[0], config.validation_fraction > 0
 
     def load(net: TaggingNet) -> None:
+        from earmark.training.fit import restore
+
         folder, validates = finished()
         restore(net, folder, validates)
 

@@ -30,12 +30,11 @@ from earmark.flows.run_config import RunConfig
 from earmark.flows.settings import decide
 from earmark.flows.sweep_trials import Planned
 from earmark.flows.train import train
-from earmark.flows.workers import forecast, jobs_at_once
+from earmark.flows.workers import forecast, jobs_at_once, slowdown
 from earmark.predictions import Predictions
 from earmark.run import FoldFolder, Run, to_json, write_json, write_text
 from earmark.tagger.speed import measure_speed
 from earmark.tagger.tagger import load_tagger
-from earmark.training.pace import slowdown
 
 log = logging.getLogger("earmark")
 

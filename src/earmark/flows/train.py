@@ -18,7 +18,6 @@ from earmark.flows.backbones import find_backbone, head_of, patched
 from earmark.flows.calibration import Calibrated, OutOfFold, calibrated
 from earmark.flows.classifier_folds import ClassifierFolds, ClipFeatures, fit_folds
 from earmark.flows.cross_validate import NetworkFolds, cross_validate
-from earmark.flows.diagnose import diagnose as diagnose_network
 from earmark.flows.experiment import Experiment, claim, learnt_clips
 from earmark.flows.finishing import finish_run
 from earmark.flows.prepare import prepare, write_failures, write_leaks
@@ -105,6 +104,8 @@ def train(
     if prepared.config.data.subset == "agreeing":
         find_agreement(experiment)
     if diagnose:
+        from earmark.flows.diagnose import diagnose as diagnose_network
+
         diagnose_network(experiment)
     started = time.perf_counter()
     scorecard = train_models(experiment, [*remarks, *prepared.remarks])

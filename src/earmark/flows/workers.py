@@ -23,20 +23,19 @@ import torch
 from earmark.audio.cache import Cache
 from earmark.config import change, read_yaml
 from earmark.data.readers import read_manifest
-from earmark.errors import ConfigError, EarmarkError, RunError
+from earmark.errors import ConfigError, EarmarkError, RunError, own_words
 from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold
 from earmark.flows.experiment import Experiment
 from earmark.flows.progress import bar
 from earmark.flows.run_config import RunConfig
 from earmark.run import REFIT, FoldFolder, Run
 from earmark.tagger.tag_files import default_threads
-from earmark.training.diagnostics.watch import when
-from earmark.training.fit import own_words
-from earmark.training.pace import slowdown
+from earmark.training.diagnostics.alarms import when
 
 log = logging.getLogger("earmark")
 
 POLL_SECONDS = 0.3
+SPUN_SECONDS = 0.2  # of one core: some of the scheduler's turns, hardly noticed by who waits
 REFUSED = "refused: "  # what follows in a log is for the user, and may have several lines
 BUSY = 1.3  # times as long as alone: worth a word
 FOLD_FACTS = ("fold", "n_clips", "seconds")
@@ -109,6 +108,14 @@ def forecast(experiment: Experiment, folds: Sequence[int | str]) -> Forecast:
     steps = [steps_of(experiment, fold) for fold in folds]
     slowed = 1.0 if visible_gpus() else slowdown()  # a GPU's steps are timed on the wall
     return Forecast(step * steps[-1][0], step * sum(left for _, left in steps), slowed)
+
+
+def slowdown() -> float:
+    """How many times as long a core's work takes as on an idle machine, with what else runs now; 1 or more."""
+    began, worked = time.perf_counter(), time.process_time()
+    while time.process_time() - worked < SPUN_SECONDS:
+        pass
+    return max(1.0, (time.perf_counter() - began) / SPUN_SECONDS)
 
 
 def steps_of(experiment: Experiment, fold: int | str) -> tuple[int, int]:

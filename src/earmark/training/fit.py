@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import pickle
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from earmark.audio.cache import Cache
 from earmark.augment.pipeline import Augmentation, AugmentConfig
 from earmark.data.clip_audio import ClipAudio
 from earmark.data.manifest import Manifest
-from earmark.errors import ConfigError, EarmarkError, RunError
+from earmark.errors import OURS, ConfigError, EarmarkError, RunError, own_words
 from earmark.models.tagging_net import TaggingNet
 from earmark.run import FoldFolder
 from earmark.training.callbacks import AtomicCheckpoints, History, LastWeights, RunningMean, checkpoints
@@ -49,7 +48,6 @@ log = logging.getLogger("earmark")
 
 # of AugmentConfig
 ON_SPECTROGRAM = ("crop", "warp_time", "warp_mel", "warp_shift", "equalise_db", "mask_mel", "mask_time")
-OURS = re.compile(r"^earmark\.[\w.]+Error: ", re.MULTILINE)  # where the text of a traceback comes to one of our errors
 
 
 @dataclass(frozen=True)
@@ -252,17 +250,6 @@ def said_here() -> Iterator[None]:
         if OURS.search(str(error)) is None:
             raise
         raise EarmarkError(own_words(str(error))) from error
-
-
-def own_words(text: str) -> str:
-    """What one of our errors says, though another process (of a device, of the loader) hands it over with a traceback.
-
-    >>> own_words("Traceback: …\\nearmark.errors.AudioError: a.wav: is empty. Leave it out.\\n")
-    'a.wav: is empty. Leave it out.'
-    >>> own_words("a.wav: is empty. Leave it out.")
-    'a.wav: is empty. Leave it out.'
-    """
-    return OURS.split(text)[-1].strip()
 
 
 def try_out(

@@ -13,15 +13,6 @@ from earmark.training.unfreezing import depth_groups, open_groups
 from earmark.windows import Framing
 
 TIMED_STEPS = 2  # after one that warms up; the quicker counts
-SPUN_SECONDS = 0.2  # of one core: some of the scheduler's turns, hardly noticed by who waits
-
-
-def slowdown() -> float:
-    """How many times as long a core's work takes as on an idle machine, with what else runs now; 1 or more."""
-    began, worked = time.perf_counter(), time.process_time()
-    while time.process_time() - worked < SPUN_SECONDS:
-        pass
-    return max(1.0, (time.perf_counter() - began) / SPUN_SECONDS)
 
 
 def seconds_a_step(net: TaggingNet, framing: Framing, optim: OptimConfig, precision: str) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BEFORE = -1  # stands for the epoch in the row from before the first
+
 
 @dataclass(frozen=True)
 class Meaning:
@@ -119,3 +121,12 @@ the network gets beside the sound, and at the batch in batch.html.
     def to_dict(self) -> dict[str, str]:
         """For a file."""
         return {"name": self.name, "where": self.where, "found": self.found, "text": self.text}
+
+
+def when(epoch: int) -> str:
+    """An epoch in words.
+
+    >>> when(-1), when(0)
+    ('before the first epoch', 'epoch 1')
+    """
+    return "before the first epoch" if epoch == BEFORE else f"epoch {epoch + 1}"

@@ -20,7 +20,7 @@ from earmark.evaluation.metrics import lwlrap
 from earmark.models.tagging_net import prior_logits
 from earmark.run import FoldFolder, to_json, write_text
 from earmark.training.dataset import TrainingBatches, choosing_labels, class_frequencies
-from earmark.training.diagnostics.alarms import Alarm
+from earmark.training.diagnostics.alarms import BEFORE, Alarm, when
 from earmark.training.diagnostics.clock import StageClock
 from earmark.training.diagnostics.first_batch import check_first_batch
 from earmark.training.diagnostics.probes import Activations, Movements, together
@@ -30,7 +30,6 @@ from earmark.training.module import TaggingModule
 log = logging.getLogger("earmark")
 
 WATCH_EVERY = 32  # steps: a watched one cost 40 % more when twice as many clips were measured, 1.3 % in all
-BEFORE = -1  # stands for the epoch in the row from before the first
 PRIOR_BATCHES = 256  # of the first epoch, whose labels give the class frequencies
 CHANCE_DRAWS = 10
 
@@ -153,15 +152,6 @@ class Watch(lightning.Callback):
         if isinstance(trainer.logger, TensorBoardLogger):
             for name, value in scalars(row):
                 trainer.logger.experiment.add_scalar(f"diagnostics/{name}", value, trainer.global_step)
-
-
-def when(epoch: int) -> str:
-    """An epoch in words.
-
-    >>> when(-1), when(0)
-    ('before the first epoch', 'epoch 1')
-    """
-    return "before the first epoch" if epoch == BEFORE else f"epoch {epoch + 1}"
 
 
 def scalars(row: dict[str, Any]) -> list[tuple[str, float]]:
