@@ -30,8 +30,7 @@ from earmark.windows import PADDINGS, POOLS, Framing, samples
 
 FINETUNED = "finetuned"
 KNOWN_MODELS = (*BASELINES, *MODELS, FINETUNED)
-STAGES = "stages"  # in a recipe, above the settings of each (flows/stages.py)
-FROM = "from"  # in those of a stage: one before it
+STAGES, FROM = "stages", "from"  # in a recipe of several trainings, and in the settings of each (flows/stages.py)
 LONGEST = "longest"
 # Defaults of a network that is trained on, as text like a recipe's. Its new last layer is first fitted to the network
 # as it is; then everything learns, lower layers more slowly. At rates for fresh weights few clips a class end below the
@@ -258,8 +257,7 @@ class RunConfig:
             raise ConfigError("model: there is nothing to fine-tune. Pass --on with a pretrained network or a run.")
         if self.model == FINETUNED and self.optim.batch_norm == "group":
             raise ConfigError(
-                "optim.batch_norm: a trained network is lost without the batch norm that it was trained with. Choose "
-                "adapted or kept."
+                "optim.batch_norm: a trained network is lost without the batch norm it knows. Choose adapted or kept."
             )
         if self.optim.schedule == "plateau" and not (self.validation_fraction and self.ship == "ensemble"):
             raise ConfigError(
@@ -317,9 +315,8 @@ class RunConfig:
     @property
     def framing(self) -> Framing:
         """The windows in samples."""
-        rate = self.frontend.sample_rate
-        lengths = (samples(seconds, rate) for seconds in (self.window.seconds, self.window.hop_seconds))
-        return Framing(rate, *lengths, self.window.padding)
+        rate, window = self.frontend.sample_rate, self.window
+        return Framing(rate, samples(window.seconds, rate), samples(window.hop_seconds, rate), window.padding)
 
 
 def backbone_name(on: str) -> str:
