@@ -154,7 +154,7 @@ def test_settings_name_only_what_stands_in_the_tables():
     ("changes", "found"),
     [
         (["model=finetuned"], "nothing to fine-tune"),
-        (["backbone.on=a", "model=finetuned", "optim.batch_norm=group"], "network is lost without the batch norm it knows"),
+        (["backbone.on=a", "model=finetuned", "optim.batch_norm=group"], "lost without the batch norm it knows"),
         (["model=gru"], "goes over the patches of a backbone"),
         (["model=forest", "window.views=full"], "full need a network for windows of any length"),
         (["window.views=lengths", "window.view_seconds=[0.02,1]"], "each longer than a transform"),
