@@ -4,8 +4,8 @@
 
 For each network, in one run: `fit` on noise in files of 5 s at 32 kHz, with the default augmentation, running mean,
 checkpoints and log; and the same network with its front end, loss and optimiser, on one batch of random waveforms that
-lies on the device. Says the share of an epoch between the end of a step and the beginning of the next (the history's
-`data_seconds`; a GPU is still at work then, so it waits at most as long), and clips a second of both. Exits with 1
+lies on the device. Says the share of an epoch between the end of a step and the beginning of the next (`waiting` of
+diagnostics.jsonl; on a GPU at most what its stages leave of the epoch), and clips a second of both. Exits with 1
 where more than 5 % is waiting. On a CPU the seconds are the processor's, since others may be using it too. Writes
 results/training_speed_DEVICE.json.
 """
@@ -66,8 +66,8 @@ def loop(model: str, manifest: Manifest, cache: Cache, folder: Path, epochs: int
         started = clock()
         fit(fresh(model), manifest, None, where, framing=FRAMING, cache=cache, optim=optim, augment=AugmentConfig())
         taken.append(clock() - started)
-    rows = where.read_history()[1:]
-    waited = sum(row["data_seconds"] for row in rows) / sum(row["seconds"] for row in rows)
+    rows = [row["seconds"] for row in where.read_diagnostics()[2:]]
+    waited = sum(row["waiting"] for row in rows) / sum(row["epoch"] for row in rows)
     return (taken[1] - taken[0]) / epochs, waited
 
 

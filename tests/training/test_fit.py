@@ -62,9 +62,10 @@ def test_history_has_a_row_per_epoch(tones, cache, tmp_path):
     run_fit(tones, cache, tmp_path, validation=tones)
     rows = FoldFolder(tmp_path).read_history()
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
-    expected = {"train_loss", "validation_loss", "validation_score", "learning_rate", "seconds", "data_seconds"}
+    expected = {"train_loss", "validation_loss", "validation_score", "learning_rate", "seconds"}
     assert all(expected <= row.keys() for row in rows)
-    assert all(0 < row["data_seconds"] < row["seconds"] for row in rows)
+    waited = [row["seconds"]["waiting"] for row in FoldFolder(tmp_path).read_diagnostics()[1:]]
+    assert all(0 < seconds < row["seconds"] for seconds, row in zip(waited, rows, strict=True))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tones, cache, tmp_path):

@@ -120,15 +120,13 @@ class AtomicCheckpoints(TorchCheckpointIO):
 class History(lightning.Callback):
     """Appends one JSON object per finished epoch to history.jsonl; a resumed run first drops the epochs it repeats.
 
-    Of several processes that train one network the first writes. `data_seconds` are those between the end of one step
-    and the beginning of the next: what the loop waits for data, and moves it to the device.
+    Of several processes that train one network the first writes. How long they wait for data stands in
+    diagnostics.jsonl (`seconds`).
     """
 
     def __init__(self, folder: FoldFolder):
         self.folder = folder
         self._started = 0.0
-        self._idle_since = 0.0
-        self._waited = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Keep only the epochs that the checkpoint has behind it."""
@@ -138,17 +136,8 @@ class History(lightning.Callback):
         write_text(self.folder.history, "".join(to_json(row) + "\n" for row in kept))
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Start the epoch's clocks."""
-        self._started = self._idle_since = time.perf_counter()
-        self._waited = 0.0
-
-    def on_train_batch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule, *step: Any) -> None:
-        """The batch is there."""
-        self._waited += time.perf_counter() - self._idle_since
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *step: Any) -> None:
-        """The next one is waited for."""
-        self._idle_since = time.perf_counter()
+        """Start the epoch's clock."""
+        self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Append the epoch's row."""
@@ -160,7 +149,6 @@ class History(lightning.Callback):
             **measured,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._started, 3),
-            "data_seconds": round(self._waited, 3),
         }
         with open(self.folder.history, "a", encoding="utf-8") as file:
             file.write(to_json(row) + "\n")
