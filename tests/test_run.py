@@ -61,7 +61,7 @@ def test_a_name_at_the_platforms_limit_can_be_written(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match=r"card\.md: cannot be written \(.*\)\. Choose another place with --out"):
+    with pytest.raises(RunError, match=r"card\.md: cannot be written \(.*\)\. Choose another place\."):
         write_text(tmp_path / "file" / "card.md", "")
 
 

@@ -32,7 +32,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
         # Not mkstemp: its files are closed to everybody else, whatever the process's mask allows.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}). Choose another place with --out.") from error
+        raise RunError(f"{path}: cannot be written ({error.strerror}). Choose another place.") from error
     try:
         yield temporary
         os.replace(temporary, path)

@@ -7,8 +7,10 @@ import random
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from earmark import audio
 from earmark.data import read_manifest
 from earmark.data.readers.encodings import find_encoding, repair
 from earmark.errors import ManifestError
@@ -138,6 +140,13 @@ def test_what_cannot_be_told_is_asked_for(tmp_path, encoding):
     label = "雷聲" if encoding == "big5" else "собака"
     with pytest.raises(ManifestError, match="row 2: is not UTF-8, and it cannot be told what else"):
         read_manifest(table(tmp_path, f"file,label\n1.wav,{label}\n".encode(encoding)))
+
+
+@pytest.mark.parametrize("name", ["dog.wav", "dog.flac", "dog.ogg"])
+def test_a_sound_is_no_table(tmp_path, name):
+    audio.write(tmp_path / name, np.random.default_rng(0).uniform(-0.5, 0.5, 8000), 8000)
+    with pytest.raises(ManifestError, match=rf"{name}: is no table of text .* Pass a CSV, or the folder of the sounds"):
+        read_manifest(tmp_path / name)
 
 
 def test_a_cut_utf_16_table_is_refused(tmp_path):

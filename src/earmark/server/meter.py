@@ -88,8 +88,8 @@ class Meter:
         if seconds > most:
             raise Refusal(
                 "too_long",
-                f"upload: more than {most:g} s of sound are to be tagged, which is the most. Give a region with start "
-                "and end, or send it in parts.",
+                f"upload: more than {most:g} s of sound are to be tagged, which is the most. Send it in parts, or "
+                "with the start and end of a region in the request.",
             )
 
     def _require_decoded(self, n_samples: int) -> None:

@@ -53,7 +53,7 @@ def find_encoding(data: bytes, path: Path, wanted: str | None, names: Callable[[
         names: gives names of files that the table may name; asked only if needed.
 
     Raises:
-        ManifestError: the encoding is unknown, is not the table's, or cannot be told.
+        ManifestError: it is no text, or the encoding is unknown, is not the table's, or cannot be told.
 
     >>> find_encoding("file,label\\n1.wav,Türe".encode("mac_roman"), Path("t.csv"), None, list).name
     'mac_roman'
@@ -65,6 +65,10 @@ def find_encoding(data: bytes, path: Path, wanted: str | None, names: Callable[[
     if encoding is not None:
         _try(data, path, encoding)
         return Encoding(encoding, f"read as {encoding.upper()}")
+    if b"\0" in data[:4096]:
+        raise ManifestError(
+            f"{path}: is no table of text (it holds zero bytes, as sounds do). Pass a CSV, or the folder of the sounds."
+        )
     try:
         data.decode()
     except UnicodeDecodeError:
