@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from earmark.models.frontend import FrontendConfig
 from earmark.models.tagging_net import build
@@ -21,12 +22,15 @@ def test_what_counts_is_the_quickest_step_after_the_first(monkeypatch):
     assert seconds_a_step(build("tiny_cnn", FRONTEND, 3), framing, TWO, "float32") == 2.0
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_step_is_of_a_whole_batch_of_whole_windows(precision):
-    net, heard = build("tiny_cnn", FRONTEND, 3), []
-    net.frontend.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0].shape))
+@pytest.mark.parametrize(("precision", "kind"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_each_step_hears_a_whole_batch_of_whole_windows_in_the_precision_of_training(precision, kind):
+    net, heard, kinds = build("tiny_cnn", FRONTEND, 3), [], set()
+    net.frontend.register_forward_pre_hook(lambda _, given: heard.append(tuple(given[0].shape)))
+    convolution = next(layer for layer in net.backbone.modules() if isinstance(layer, nn.Conv2d))
+    convolution.register_forward_hook(lambda *of_call: kinds.add(of_call[2].dtype))
     assert seconds_a_step(net, Framing(8000, 32000, 16000, "repeat"), EIGHT, precision) > 0
     assert heard == 3 * [(8, 32000)]
+    assert kinds == {kind}
 
 
 def test_threads_are_as_before():

@@ -130,10 +130,6 @@ class Movements:
     def _clear(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
-    def forget(self) -> None:
-        """A step that was begun was not finished."""
-        self._kept.clear()
-
     @torch.no_grad()
     def before(self) -> None:
         """Keep what the next step is about to change."""
