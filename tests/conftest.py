@@ -11,6 +11,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -73,3 +74,18 @@ def python(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
 
     return run
+
+
+def taken_out() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == "audiomentations"]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A small package in the place of audiomentations, which wants an older soxr than the others."""
+    real = taken_out()
+    monkeypatch.syspath_prepend(Path(__file__).parent / "augment" / "stand_in")
+    yield
+    taken_out()
+    sys.modules.update(real)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,20 +16,6 @@ from earmark.errors import ConfigError, MissingExtraError
 
 RATE = 8000
 CLIPS = torch.ones(6, 400)
-
-
-def taken_out() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name.partition(".")[0] == "audiomentations"]
-    return {name: sys.modules.pop(name) for name in names}
-
-
-@pytest.fixture
-def stand_in(monkeypatch):
-    real = taken_out()
-    monkeypatch.syspath_prepend(Path(__file__).parent / "stand_in")
-    yield
-    taken_out()
-    sys.modules.update(real)
 
 
 def changed(*names: str, seed: int = 0) -> torch.Tensor:

@@ -31,6 +31,7 @@ MIXES = {name.removesuffix("_probability") for name in MIX_PROBABILITIES.values(
 EVERYTHING = {
     **dict.fromkeys([f"augment.{name}" for name in ("crop", *set(AUGMENTATIONS) - {"mixing"})], "0.1"),
     **dict.fromkeys([f"augment.{name}_probability" for name in MIXES], "0.1"),
+    "augment.audiomentations": ["Gain"],
     "augment.off_for_last": "1",
     "augment.padding": "wrap",
     "augment.trim_db": "60",
@@ -72,7 +73,7 @@ def steps_of(config: AugmentConfig) -> set[str]:
     return {*found.on_waveform, *found.on_spectrogram, *mixed}
 
 
-def test_every_augmentation_and_mix_is_a_part_that_can_be_switched_off(everything):
+def test_every_augmentation_and_mix_is_a_part_that_can_be_switched_off(everything, stand_in):
     assert set(AUGMENTATIONS) - {"mixing"} | set(MIX_PROBABILITIES) <= set(PARTS)
     config = config_of(everything.settings)
     before = steps_of(config.augment)
@@ -83,7 +84,7 @@ def test_every_augmentation_and_mix_is_a_part_that_can_be_switched_off(everythin
             assert before - steps_of(config_of(each.settings).augment) == {part}
 
 
-def test_each_part_is_on_there_and_off_without_it_and_nothing_else_changes(everything):
+def test_each_part_is_on_there_and_off_without_it_and_nothing_else_changes(everything, stand_in):
     config = config_of(everything.settings)
     trials = {each.name.removeprefix("without "): each for each in ablated(everything, config)}
     assert set(trials) == {*PARTS, "augmentation"}

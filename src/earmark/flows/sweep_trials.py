@@ -25,6 +25,7 @@ OF_ONE_MODEL = ("model_options", "head", "branches")  # settings that another mo
 # What --ablate switches off: part → its settings and what each is without it. On is what has another value.
 PARTS: dict[str, dict[str, Any]] = {
     "roll": {"augment.roll": "false"},
+    "audiomentations": {"augment.audiomentations": []},
     "gain": {"augment.gain_db": "0"},
     "warp": {"augment.warp_time": "0", "augment.warp_mel": "0", "augment.warp_shift": "0"},
     "equalise": {"augment.equalise_db": "0"},
