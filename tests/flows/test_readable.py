@@ -11,7 +11,7 @@ import pytest
 
 from earmark import audio
 from earmark.data.readers import read_manifest
-from earmark.errors import ManifestError
+from earmark.errors import ConfigError, ManifestError, RunError
 from earmark.flows.evaluate import evaluate
 from earmark.flows.run_config import DataConfig, defaults_for, resolve
 from earmark.flows.sides import require_inner_splits
@@ -189,3 +189,23 @@ def test_an_inner_split_that_cannot_be_made_stops_before_training(folders, setti
     with pytest.raises(ManifestError, match="no clips can be set aside to choose the epoch by"):
         require_inner_splits(config, one_each)
     require_inner_splits(config, manifest.with_folds([0, 1, 0, 1, 0] * 3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "error", "message"),
+    [
+        (["optim.teacher=runs/absent"], "run", ConfigError, "optim.teacher: .*/absent cannot be read .No such"),
+        (["model=cnn14", "window.seconds=0.2"], "run", ConfigError, "cnn14 cannot hear a window of 0.2 s with .* mel"),
+        (["optim.noisy_share=0.5"], "run", ConfigError, "sounds: no clip is of the noisy subset"),
+        ([], "sounds/low/0.wav/run", RunError, "0.wav/run: cannot be written .Not a directory.. Choose another place"),
+    ],
+)
+def test_what_is_in_the_way_is_said_before_anything_is_decoded(
+    train, make_folders, tmp_path, monkeypatch, settings, place, error, message
+):
+    folder = make_folders(tmp_path / "sounds", n_per_class=3)
+    monkeypatch.setattr("earmark.flows.prepare.decode", lambda *_: pytest.fail("was decoded"))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(error, match=message):
+        train(folder, tmp_path / place, *settings)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -21,7 +21,6 @@ from earmark.lookup import lookup, require_name
 from earmark.models.branches import BRANCHES
 from earmark.models.frontend import FrontendConfig
 from earmark.models.heads import HEADS
-from earmark.models.tagging_net import ANY_LENGTH as ANY_LENGTH_FAMILIES
 from earmark.models.tagging_net import MODELS, family_options
 from earmark.run import TAGGER_SUFFIX
 from earmark.tagger.tta import ANY_LENGTH, VIEWS
@@ -142,7 +141,8 @@ class WindowConfig:
     padding: what follows a clip that is too short, "repeat" or "zeros".
     pool: how window scores become a clip's, "mean", "max" or "geometric" (mean).
     views: what the tagger hears of a clip: "sliding" windows; its "ends", the windows at start, middle and end; "full",
-    all of it at once; sliding windows of several "lengths", which view_seconds lists. The latter two: networks only.
+    all of it at once; sliding windows of several "lengths", which view_seconds lists. The latter two: networks from
+    scratch only.
     """
 
     seconds: float = 5.0
@@ -292,14 +292,10 @@ class RunConfig:
                 f"window.view_seconds: {list(seconds)} with the views {views}. Give lengths of windows, each longer "
                 "than a transform, with window.views=lengths, and only there."
             )
-        if views not in ANY_LENGTH:
-            return
-        others = {"model": self.model not in ANY_LENGTH_FAMILIES, "branches": self.branches}
-        others["frontend.compression"] = self.frontend.compression == "pcen"
-        if found := [name for name, is_other in others.items() if is_other]:
+        if views in ANY_LENGTH and self.model not in MODELS:
             raise ConfigError(
-                f"window.views: {views} need a network for windows of any length. Choose sliding or ends, or one of "
-                f"{', '.join(ANY_LENGTH_FAMILIES)} without branches and PCEN (now in the way: {', '.join(found)})."
+                f"window.views: {views} need a network for windows of any length, trained from the waveform, which "
+                f"{self.model} is not. Choose sliding or ends, or a network ({', '.join(MODELS)})."
             )
 
     @property

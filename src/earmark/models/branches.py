@@ -67,12 +67,12 @@ class LengthBranch(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples), full scale ±1, to (batch, 1) float32; 0 of digital silence."""
         with torch.autocast(waveform.device.type, enabled=False):
-            n_samples, missing = waveform.shape[1], -waveform.shape[1] % self.frame_samples
-            padded = nn.functional.pad(waveform.float(), (0, missing))
-            power = padded.unflatten(1, (-1, self.frame_samples)).square().sum(dim=2)
+            padded = nn.functional.pad(waveform.float(), (0, self.frame_samples - 1))  # the last frame may end in zeros
+            power = nn.functional.avg_pool1d(padded.square()[:, None], self.frame_samples)[:, 0]
             sounds = (power > 0) & (power >= FAINT * power.amax(dim=1, keepdim=True))
             starts = torch.arange(power.shape[1], device=waveform.device, dtype=torch.float32) * self.frame_samples
-            ends = (starts + self.frame_samples).clamp(max=n_samples)
-            first = torch.where(sounds, starts, float(n_samples)).amin(dim=1, keepdim=True)
+            end = torch.full((), waveform.shape[1], dtype=torch.float32, device=waveform.device)
+            ends = torch.minimum(starts + self.frame_samples, end)
+            first = torch.where(sounds, starts, end).amin(dim=1, keepdim=True)
             last = torch.where(sounds, ends, 0.0).amax(dim=1, keepdim=True)
             return (last - first).clamp(min=0.0) / self.unit_samples

@@ -42,7 +42,8 @@ class CNN1D(nn.Module):
         n_in = n_channels * n_mels
         for number, n_out in enumerate(channels, start=1):
             layers = [*_convolution(n_in, n_out, kernel), *_convolution(n_out, n_out, kernel)]
-            pool = [nn.MaxPool1d(2, ceil_mode=True)] if number < len(channels) else []
+            # In one dimension its export would be tied to one length.
+            pool = [nn.MaxPool2d((1, 2), ceil_mode=True)] if number < len(channels) else []
             self.blocks.append(nn.Sequential(*layers, *pool))
             n_in = n_out
 

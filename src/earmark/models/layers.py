@@ -78,7 +78,10 @@ def even(features: Tensor, axis: int) -> Tensor:
     torch.Size([2, 8, 6, 4])
     """
     length = features.shape[axis]
-    return torch.cat([features, features.narrow(axis, length - 1, 1)], dim=axis) if length % 2 else features
+    if isinstance(length, int) and length % 2 == 0:
+        return features
+    # Without a branch on a length that an exported graph is to leave open: none is added to an even one.
+    return torch.cat([features, features.narrow(axis, length - 1, length % 2)], dim=axis)
 
 
 class TransformerBlock(nn.Module):

@@ -40,12 +40,11 @@ def step_statistics(waveform: Tensor) -> Tensor:
 def percentiles_of(values: Tensor, percents: Sequence[float]) -> list[Tensor]:
     """Percentiles over the last axis, between two values in proportion, as numpy's."""
     ordered = values.sort(dim=-1).values
-    found = []
-    for percent in percents:
-        below, share = divmod(percent / 100 * (values.shape[-1] - 1), 1)
-        low = ordered[..., int(below)]
-        found.append(low if share == 0 else low + share * (ordered[..., int(below) + 1] - low))
-    return found
+    # As tensors, for a number would tie an exported graph to this many values.
+    last = torch.full((), values.shape[-1] - 1, dtype=torch.float32, device=values.device)
+    places = torch.tensor(percents, dtype=torch.float32, device=values.device) * last / 100
+    low, high = (ordered.index_select(-1, each.long()) for each in (places.floor(), places.ceil()))
+    return list((low + (places - places.floor()) * (high - low)).unbind(dim=-1))
 
 
 def deviation(values: Tensor) -> Tensor:

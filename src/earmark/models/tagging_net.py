@@ -36,8 +36,6 @@ MODELS = {
     "transformer": "earmark.models.transformer:Transformer",
     "wave_cnn": "earmark.models.wave_cnn:WaveCNN",
 }
-# Families whose file may hear windows of any length
-ANY_LENGTH = ("crnn", "mn", "resnet", "rnn", "se_cnn", "tf_lstm", "tiny_cnn", "transformer")
 USUAL_HEAD = "avemax"
 USUAL_HEADS = {"crnn": "attention", "fsd_cnn": "pixel_shuffle"}  # of the families that were made for another
 

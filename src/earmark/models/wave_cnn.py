@@ -103,7 +103,7 @@ class FilterPicture(nn.Module):
         self.filters = nn.Sequential(
             nn.Sequential(nn.Conv1d(1, half, 64, 2, 32, bias=False), nn.BatchNorm1d(half), nn.ReLU(inplace=True)),
             nn.Sequential(nn.Conv1d(half, full, 16, 2, 8, bias=False), nn.BatchNorm1d(full), nn.ReLU(inplace=True)),
-            nn.MaxPool1d(64, ceil_mode=True),
+            nn.MaxPool2d((1, 64), ceil_mode=True),  # in one dimension its export would be tied to one length
         )
         self.picture = nn.Sequential(
             nn.Sequential(ConvNormReLU(1, width, (9, 9)), ConvNormReLU(width, width, (9, 9))),
