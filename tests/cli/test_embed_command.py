@@ -139,7 +139,7 @@ def test_a_row_without_its_file_is_a_failure(run, sounds, tmp_path):
     done = run("embed", TAGGER, "labels.csv", "--audio-dir", "sounds", "--out", "made.npz", TABLE="1")
     assert done.returncode == 1
     assert "2 of 6 recordings failed" in done.stderr
-    with open(tmp_path / "failures.csv", newline="") as file:
+    with open(tmp_path / "made.failures.csv", newline="") as file:
         assert {Path(row["path"]).name for row in csv.DictReader(file)} == {"3010.wav", "210.wav"}
     with np.load(tmp_path / "made.npz") as made:
         assert made["labels"].tolist() == ["low", "mid", "mid", "high"]

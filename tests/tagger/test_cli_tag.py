@@ -90,11 +90,16 @@ def test_failures_are_rows_beside_out_and_exit_code_1(run, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"no sound")
     done = run(VECTORS / "short.wav", "broken.wav", "absent.wav", "--out", "made/tags.csv")
     assert done.returncode == 1
-    rows = list(csv.DictReader((tmp_path / "made" / "failures.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "made" / "tags.failures.csv").read_text().splitlines()))
     assert [row["path"] for row in rows] == ["broken.wav", "absent.wav"]
     assert "no such file" in rows[1]["reason"]
     assert b"2 of 3 recordings failed" in done.stderr
     assert "short.wav" in (tmp_path / "made" / "tags.csv").read_text()
+    assert run("absent.wav", VECTORS / "short.wav", "--out", "made/others.csv").returncode == 1
+    assert len((tmp_path / "made" / "tags.failures.csv").read_text().splitlines()) == 3  # another file's stay
+    assert run(VECTORS / "short.wav", "--out", "made/tags.csv").returncode == 0
+    left = sorted(path.name for path in (tmp_path / "made").iterdir())
+    assert left == ["others.csv", "others.failures.csv", "tags.csv"]  # and what does not fail any more is gone
 
 
 def test_no_failures_leave_no_list_of_them(run, tmp_path):

@@ -146,7 +146,7 @@ def test_top_is_for_labels_alone(make_sample, make_tagger):
         (["fname", "a.wav"], "its columns are to be the file and then each class once .found only 'fname'"),
         (["fname,low,low", "a.wav,0,0"], "found these twice: low"),
         (["fname,low", "a.wav,0", "a.wav,0"], "row 3: 'a.wav' stands in row 2, too"),
-        (["fname,low", "a.wav", ",0"], "2 rows cannot be filled.*\nrow 2: 1 cells .expected 2.\nrow 3: names"),
+        (["fname,low", "a.wav", ",0"], "2 of 2 rows cannot be filled.*\nrow 2: 1 cells .expected 2.\nrow 3: names"),
     ],
 )
 def test_a_sample_that_cannot_be_filled_is_refused(make_sample, lines, message):

@@ -43,7 +43,8 @@ def embed(
     """What a tagger's last layer sees: a vector per clip (the mean over its windows), or with --timeline per window.
 
     They are kept in the cache by what recording and tagger hold: nothing is heard twice, and after a kill the same
-    command goes on. Files that cannot be read become rows of failures.csv beside --out, and the exit code is 1.
+    command goes on. Files that cannot be read become rows of NAME.failures.csv beside --out, and the exit code
+    is 1.
 
     Examples:
 
@@ -63,7 +64,7 @@ def embed(
     found, more, warnings = _embed(opened, clips, "embedding", timeline, threads)
     write_embeddings(found, out, facts)
     failures += more
-    tell(failures, warnings, len(clips) + len(failures) - len(more), out.parent / "failures.csv")
+    tell(failures, warnings, len(clips) + len(failures) - len(more), out)
     if failures:
         raise typer.Exit(1)
 
@@ -89,7 +90,7 @@ def similar(
 
     The query itself is left out where it is part of the corpus. Embeddings come from the cache of `earmark embed`, and
     go there; of a file that it wrote (with --timeline where it is given here) nothing is heard. Files that cannot be
-    read become rows of failures.csv, and the exit code is 1.
+    read become rows of failures.csv (NAME.failures.csv beside --out), and the exit code is 1.
 
     Examples:
 
@@ -120,7 +121,7 @@ def similar(
         failures, warnings = failures + absent + failed, warnings + more
     neighbours = find(queries, found, top, VectorIndex(Path(corpus[0]), found.vectors) if index else None)
     _write_neighbours(neighbours, queries, found, facts.get("labels", {}), out, as_json)
-    tell(failures, warnings, n_clips, (out.parent if out else Path()) / "failures.csv")
+    tell(failures, warnings, n_clips, out)
     if failures:
         raise typer.Exit(1)
 

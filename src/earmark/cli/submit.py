@@ -35,8 +35,8 @@ def submit(
 ) -> None:
     """Fill a competition's sample submission with scores; its columns, ids and rows stay as they are.
 
-    Files that cannot be read get the mean of the others' scores and a row of failures.csv (beside --out), and the exit
-    code is 1.
+    Files that cannot be read get the mean of the others' scores and a row of NAME.failures.csv beside --out, and the
+    exit code is 1.
 
     Examples:
 
@@ -54,7 +54,7 @@ def submit(
     written = write_submission(load_tagger(tagger), test_dir, wanted, out, top=top, budget=limit, threads=threads)
     with closing(written):
         failures, warnings = follow(count(written, len(wanted.ids), "tagging"))
-    tell(failures, warnings, len(wanted.ids), out.parent / "failures.csv")
+    tell(failures, warnings, len(wanted.ids), out)
     output.print(f"{out}: {len(wanted.ids)} rows, {len(wanted.header)} columns")
     if failures:
         raise typer.Exit(1)

@@ -60,7 +60,8 @@ def tag(
 ) -> None:
     """Tag recordings: what can be heard in each file, with --timeline in each window, with --events from when to when.
 
-    Files that cannot be read become rows of failures.csv (beside --out), and the exit code is 1.
+    Files that cannot be read become rows of NAME.failures.csv beside --out (failures.csv in a folder, or where nothing
+    is named), and the exit code is 1.
 
     Examples:
 
@@ -104,7 +105,7 @@ def tag(
             closing(_write(heard, opened, target, selection, ledger)) as written,
         ):
             failures, warnings = follow(tagged for tagged in written if not tagged.more)
-    tell(failures, warnings, len(pending), target.beside / "failures.csv")
+    tell(failures, warnings, len(pending), target.out or target.folder)
     if failures:
         raise typer.Exit(1)
 
@@ -301,15 +302,18 @@ def follow(written: Iterator[Heard]) -> tuple[list[Heard], Warnings]:
     return failures, warnings
 
 
-def tell(failures: list[Heard], warnings: Warnings, total: int, report: Path) -> None:
-    """What the user should know, on stderr; failures in full in `report`."""
+def tell(failures: list[Heard], warnings: Warnings, total: int, out: Path | None) -> None:
+    """What the user should know, on stderr; failures in full in a table beside `out` (None = stdout)."""
     from earmark.errors import summarise_rows
     from earmark.run import write_atomically
     from earmark.tagger.tag_files import gather_warnings
 
     if warnings:
         print(summarise_rows(gather_warnings(warnings)), file=sys.stderr)
+    report = _failures_beside(out)
     if not failures:
+        if out and not out.is_dir():  # what failed before does not any more; of a folder others may have failed
+            report.unlink(missing_ok=True)
         return
     with (
         write_atomically(report) as temporary,
@@ -320,3 +324,14 @@ def tell(failures: list[Heard], warnings: Warnings, total: int, report: Path) ->
         writer.writerows([clip.clip.path, clip.error] for clip in failures)
     shown = summarise_rows([str(clip.error) for clip in failures], report=report)
     print(f"{len(failures)} of {total} recordings failed (all in {report}):\n{shown}", file=sys.stderr)
+
+
+def _failures_beside(out: Path | None) -> Path:
+    """The table of failures: of a file one of its own, so that of two in a folder neither replaces the other's.
+
+    >>> _failures_beside(Path("made/tags.csv")).as_posix(), _failures_beside(None).as_posix()
+    ('made/tags.failures.csv', 'failures.csv')
+    """
+    if out is None:
+        return Path("failures.csv")
+    return out / "failures.csv" if out.is_dir() else out.with_suffix(".failures.csv")

@@ -112,8 +112,8 @@ def _require_rows(path: Path, rows: Sequence[tuple], n_columns: int) -> None:
         lines.setdefault(name, line)
     if wrong:
         raise ManifestError(
-            f"{path}: {len(wrong)} rows cannot be filled. Each names a file of its own and has all cells.\n"
-            f"{summarise_rows(wrong)}"
+            f"{path}: {len(wrong)} of {len(rows)} rows cannot be filled. Each names a file of its own and has all "
+            f"cells.\n{summarise_rows(wrong)}"
         )
 
 
@@ -242,9 +242,7 @@ def write_submission(
     return _fill(sample, cells, tagger, _hear(tagger, clips, threads or default_threads(), budget), out)
 
 
-def _fill(
-    sample: Sample, cells: Cells, tagger: Tagger, heard: Iterator[TaggedClip], out: Path
-) -> Iterator[TaggedClip]:
+def _fill(sample: Sample, cells: Cells, tagger: Tagger, heard: Iterator[TaggedClip], out: Path) -> Iterator[TaggedClip]:
     """Pass all clips on, then write."""
     scores = np.zeros((len(sample.ids), len(tagger.labels)), dtype=np.float32)
     failures: dict[int, str] = {}
