@@ -196,6 +196,7 @@ def test_files_that_no_row_names_are_heard_too(folder):
     assert result.attention == []  # nobody trains on what a table does not name
     assert (result.summary["n_hidden"], result.summary["n_others"]) == (1, 2)
     assert len(result.clips) == 12
+    assert (result.summary["n_clips"], result.summary["sample_rates"]) == (10, {RATE: 10})
 
 
 def test_a_folder_of_sounds_without_labels_is_checked_and_said_to_be_unlabelled(tmp_path):

@@ -81,7 +81,7 @@ def write_check_page(result: CheckResult, path: Path, *, title: str) -> None:
 
 def verdict(result: CheckResult) -> str:
     """The check in one sentence."""
-    n_clips = max(result.summary["n_clips"], len(result.clips))
+    n_clips = result.inventory.n_data
     kinds = Counter(finding.problem for finding in result.attention)
     if not kinds:
         return f"Nothing needs attention in {n_clips:,} clips."
@@ -124,7 +124,8 @@ def _sounds(result: CheckResult, finding: Finding) -> Iterator[tuple[str, ClipSo
 
 def _histograms(result: CheckResult) -> Iterator[Histogram]:
     """How long and how loud the clips are."""
-    heard = [clip.heard.statistics for clip in result.clips if clip.heard.statistics]
+    clips = result.clips[: result.inventory.n_data]
+    heard = [clip.heard.statistics for clip in clips if clip.heard.statistics]
     seconds = np.array([clip.seconds for clip in heard])
     levels = np.array([20 * np.log10(clip.rms) for clip in heard if clip.rms > 1e-6])
     if len(seconds):

@@ -48,11 +48,11 @@ class CheckResult:
     @property
     def attention(self) -> list[Finding]:
         """The findings that are more than information: not those about files alone that no row of a table names."""
-        n_data = len(self.inventory.manifest) if self.inventory.from_table else len(self.clips)
         return [
             finding
             for finding in self.findings
-            if finding.problem in ATTENTION and (not len(finding.clips) or min(finding.clips) < n_data)
+            if finding.problem in ATTENTION
+            and (not len(finding.clips) or min(finding.clips) < self.inventory.n_data)
         ]
 
     @property
@@ -96,7 +96,7 @@ def check(
             findings += _unlisted(clips)
     if inventory.manifest is not None:
         findings += [*label_findings(inventory.every_row), *_leaks(inventory.manifest, clips, matches)]
-    findings += _of_the_set(clips)
+    findings += _of_the_set(clips[: inventory.n_data])
     return CheckResult(findings, _summarise(inventory, clips, sure), inventory, clips)
 
 
@@ -156,7 +156,7 @@ def _leaks(manifest: Manifest, clips: Sequence[CheckedClip], matches: Sequence[M
 
 def _summarise(inventory: Inventory, clips: Sequence[CheckedClip], matches: Sequence[Match]) -> dict[str, Any]:
     manifest = inventory.manifest
-    heard = [clip for clip in clips if clip.heard.statistics]
+    heard = [clip for clip in clips[: inventory.n_data] if clip.heard.statistics]
     seconds = np.array([clip.heard.statistics.seconds for clip in heard])
     lengths = {}
     if len(seconds):

@@ -45,6 +45,12 @@ class Inventory:
     names_only: bool = False
 
     @property
+    def n_data(self) -> int:
+        """How many clips are data, the first ones: beside a table, what no row names is not."""
+        rows = 0 if self.manifest is None else len(self.manifest)
+        return rows if self.from_table else rows + len(self.unlisted)
+
+    @property
     def n_files(self) -> int:
         """How many files are to be opened."""
         if self.names_only:
