@@ -57,7 +57,7 @@ def test_wrong_type_is_said_with_its_place(changes, text):
 
 
 def test_assignment_without_equals_is_refused():
-    with pytest.raises(ConfigError, match="expected key=value"):
+    with pytest.raises(ConfigError, match="expected key=value, such as --set optim.epochs=30"):
         parse_assignments(["epochs"])
 
 

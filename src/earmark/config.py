@@ -32,7 +32,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid YAML ({str(error).splitlines()[0]}).") from error
     if document in (None, ""):
@@ -43,16 +43,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """`["train.epochs=3"]` as nested dicts of text.
+    """`["optim.epochs=3"]` as nested dicts of text.
 
-    >>> parse_assignments(["train.epochs=3", "model=tiny_cnn"])
-    {'train': {'epochs': '3'}, 'model': 'tiny_cnn'}
+    >>> parse_assignments(["optim.epochs=3", "model=tiny_cnn"])
+    {'optim': {'epochs': '3'}, 'model': 'tiny_cnn'}
     """
     settings: dict[str, Any] = {}
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
         if not separator or not name:
-            raise ConfigError(f"--set {assignment}: expected key=value, such as --set train.epochs=30.")
+            raise ConfigError(f"--set {assignment}: expected key=value, such as --set optim.epochs=30.")
         *sections, key = name.strip().split(".")
         inner = settings
         for section in sections:

@@ -14,13 +14,17 @@ from earmark.errors import ConfigError
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A hint such as " (did you mean 'se_cnn'?)", empty when nothing is near.
+    """A hint such as " (did you mean 'se_cnn'?)", empty when nothing is near. A name cut short has all its ends.
 
     >>> did_you_mean("se_cn", ["tiny_cnn", "se_cnn"])
     " (did you mean 'se_cnn'?)"
+    >>> did_you_mean("mixup", ["gain_db", "mixup_alpha", "mixup_share"])
+    " (did you mean 'mixup_alpha' or 'mixup_share'?)"
     """
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    known = list(dict.fromkeys(names))
+    longer = [each for each in known if each.startswith(f"{name}_")]
+    near = longer or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
 
 
 def load(reference: str) -> Any:
@@ -48,6 +52,4 @@ def require_name(table: Iterable[str], name: str, kind: str) -> None:
     """Refuse a name that a table does not hold, without loading anything; arguments and errors as in `lookup`."""
     if name not in table:
         n = "n" if kind[0] in "aeiou" else ""
-        raise ConfigError(
-            f"'{name}' is not a{n} {kind}{did_you_mean(name, table)}. Known: {', '.join(sorted(table))}."
-        )
+        raise ConfigError(f"'{name}' is not a{n} {kind}{did_you_mean(name, table)}. Known: {', '.join(sorted(table))}.")

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,21 @@ def write_atomically(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, before hours go into what it is to hold. Leaves nothing.
+
+    Raises:
+        RunError: it could not.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file, and a run is a folder. Choose another --out.")
+    above = next(each for each in (folder, *folder.resolve().parents) if each.exists())
+    try:
+        tempfile.TemporaryDirectory(prefix=".", dir=above).cleanup()
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}). Choose another place.") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -96,7 +96,7 @@ def test_a_submission_is_filled_without_anything_heavy_and_failures_exit_1(earma
     header, *rows = (toy / "submission.csv").read_text(encoding="utf-8").splitlines()
     assert header == 'fname,noise,"tone, low"'
     assert [row.partition(",")[0] for row in rows] == ["short.wav", "gone.wav"]
-    assert "gone.wav" in (toy / "failures.csv").read_text(encoding="utf-8")
+    assert "gone.wav" in (toy / "submission.failures.csv").read_text(encoding="utf-8")
 
 
 def test_tagging_loads_nothing_heavy_where_it_is_installed(earmark, toy):

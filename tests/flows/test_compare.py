@@ -84,6 +84,13 @@ def test_runs_are_held_against_each_other_and_their_seeds_count_as_one(make_run,
     assert "good (2 seeds) is better than poor (3 seeds)" in page
 
 
+def test_seeds_of_the_same_names_are_told_by_their_folders(make_run, clips, tmp_path):
+    skills = {"a": 3, "b": 0.3}
+    runs = [make_run(f"{name}/seed_{seed}", clips, skills[name], seed) for name in skills for seed in range(2)]
+    entries = compare(runs).contest.entries
+    assert [entry.name for entry in entries] == [f"{tmp_path}/{name} (2 seeds)" for name in "ab"]
+
+
 def test_another_model_of_a_run_is_given_by_its_table(make_run, clips):
     folder = make_run("a", clips, 3.0)
     found = compare([folder, folder / "predictions.forest.csv"])

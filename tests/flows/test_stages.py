@@ -215,6 +215,21 @@ def test_stages_that_cannot_be_are_refused(tmp_path, stages, complaint):
         stage_recipes(recipe, [], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("stages.curatd.optim.epochs=2", "'curatd' is no stage of .*did you mean 'curated'.*It has noisy, curated"),
+        ("stages.agreeing.optim.epoch=2", "stage agreeing: optim: 'epoch' is not a setting \\(did you mean 'epochs'"),
+        ("stages.agreeing.optims.epochs=2", "stage agreeing: 'optims' is not a setting \\(did you mean 'optim'"),
+        ("stages.agreeing.augment.mixup_probability=2", "augment.mixup_probability: found 2"),
+    ],
+)
+def test_a_slip_in_a_later_stage_is_said_before_the_first_trains(table, recipe, tmp_path, setting, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        train_stages(table, tmp_path / "run", recipe=recipe, settings=[setting])
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_recipe_of_stages_is_no_single_training(train, folders, tmp_path, recipe):
     with pytest.raises(ConfigError, match="has several stages, and this is one training"):
         train(folders, tmp_path / "run", recipe=recipe)

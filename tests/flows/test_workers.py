@@ -12,6 +12,7 @@ import pytest
 
 from earmark.audio.cache import Cache
 from earmark.data.readers import read_manifest
+from earmark.durations import duration
 from earmark.errors import ConfigError, EarmarkError, RunError
 from earmark.flows.experiment import Experiment
 from earmark.flows.workers import REFUSED, Forecast, load_experiment, slowdown, train_folds
@@ -118,9 +119,22 @@ def test_how_long_it_will_take_is_said_first(experiment, become, two_cores, capl
     steps = [int((experiment.manifest.folds != fold).sum()) // 4 for fold in (0, 1)]
     train_folds(experiment, [0, 1])
     (said,) = (record.args for record in caplog.records if "an epoch on one idle core" in record.msg)
-    assert said[1:] == (60.0 * steps[1], (2 * steps[0] + steps[1]) / 2)
+    assert said[1:] == (60.0 * steps[1], duration(30 * (2 * steps[0] + steps[1])))
     (said,) = (record.args for record in caplog.records if "this machine is busy" in record.msg)
-    assert said[1:] == (3 * (2 * steps[0] + steps[1]) / 2,)
+    assert said[1:] == (duration(90 * (2 * steps[0] + steps[1])),)
+
+
+def test_the_network_for_use_is_not_counted_as_a_fold(experiment, become, two_cores, caplog):
+    become("exit 0")
+    caplog.set_level("INFO", "earmark")
+    train_folds(experiment, [0, 1, "refit"])
+    train_folds(experiment, [0, 1])
+    said = [record.getMessage() for record in caplog.records if "at a time" in record.msg]
+    model = experiment.config.model
+    assert said == [
+        f"{model}: training 2 folds and one network on all clips, 2 at a time",
+        f"{model}: training 2 folds, 2 at a time",
+    ]
 
 
 @pytest.mark.parametrize(("named", "expected"), [("", ["0", "1"]), ("3,GPU-7f", ["3", "GPU-7f"])])

@@ -64,7 +64,8 @@ def find_agreement(experiment: Experiment) -> None:
     rows = []
     for fold, each in scores.items():
         agreed, kept = agreement(noisy, each), agreeing(noisy, each, share)
-        log.info("held out %s: %d of %d noisy clips agree", fold, kept.sum(), len(noisy))
+        which = "for use" if fold == REFIT else f"that holds fold {fold} out"
+        log.info("the network %s learns from %d of %d noisy clips, which agree", which, kept.sum(), len(noisy))
         rows += zip([fold] * len(noisy), noisy.clip_ids, agreed.round(6), kept.astype(int), strict=True)
     with write_atomically(run.agreement) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("fold", "clip_id", "agreement", "kept"), *rows])
@@ -147,4 +148,3 @@ def agreeing(manifest: Manifest, scores: np.ndarray, share: float) -> np.ndarray
         trusted[best[: math.ceil(share * len(rows))], label] = True
     named = weight > 0
     return named.any(axis=1) & (trusted | ~named).all(axis=1)
-

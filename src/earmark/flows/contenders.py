@@ -87,9 +87,7 @@ def _of_run(run: Run, model: str | None) -> Source:
     """The scores of a run's clips while they were held out."""
     missing = [path.name for path in (run.scorecard, run.manifest) if not path.is_file()]
     if missing:
-        raise RunError(
-            f"{run.folder}: holds no finished run ({', '.join(missing)} missing). {run.way_out}"
-        )
+        raise RunError(f"{run.folder}: holds no finished run ({', '.join(missing)} missing). {run.way_out}")
     card = Scorecard.load(run.scorecard)
     baseline = baseline_of(card.models)
     shipped = min(card.models, key=lambda name: name == baseline)
@@ -233,6 +231,8 @@ def pool_seeds(sources: Sequence[Source]) -> list[Contender]:
         )
     names = [_name(own) for own in pools]
     if len(set(names)) < len(names):
+        names = [_place(own) for own in pools]
+    if len(set(names)) < len(names):
         names = [own[0].where for own in pools]
     return [Contender(name, tuple(each.scores for each in own)) for name, own in zip(names, pools, strict=True)]
 
@@ -243,3 +243,10 @@ def _name(pool: Sequence[Source]) -> str:
         return pool[0].name
     start = os.path.commonprefix([each.name for each in pool]).rstrip(" -_.")
     return f"{start or pool[0].name} ({len(pool)} seeds)"
+
+
+def _place(pool: Sequence[Source]) -> str:
+    """Of several seeds the folder that all are in."""
+    if len(pool) == 1:
+        return pool[0].where
+    return f"{os.path.commonpath([each.where for each in pool])} ({len(pool)} seeds)"

@@ -141,8 +141,6 @@ def claim(run: Run, config: RunConfig, manifest: Manifest) -> None:
     """
     settings = to_yaml(config)
     before_a_run = {path.name for path in (run.failures, run.rate_curve, run.rate_plot)}
-    if run.folder.exists() and not run.folder.is_dir():
-        raise RunError(f"{run.folder}: is a file, and a run is a folder. Choose another --out.")
     if run.config.exists():
         # Read, not compared as text: settings that the version which began it did not have are at their defaults.
         there = to_yaml(change(RunConfig(), read_yaml(run.config), str(run.config)))

@@ -32,7 +32,7 @@ from earmark.flows.source_audit import audit_source, refuse_seen
 from earmark.flows.split import group_duplicates, kept, listen
 from earmark.flows.teaching import find_teacher
 from earmark.lookup import lookup
-from earmark.run import Run, write_atomically
+from earmark.run import Run, require_writable, write_atomically
 from earmark.tagger.tag_files import default_threads
 
 log = logging.getLogger("earmark")
@@ -66,6 +66,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
     Raises:
         EarmarkError: the data or the settings are at fault.
     """
+    require_writable(run.folder)
     failures: Failures = []
     manifest, share, remarks = read(given, failures)
     try:
@@ -74,6 +75,7 @@ def prepare(given: DataConfig, recipe: Path | None, settings: Sequence[str], run
         n_clips = len(manifest)
         manifest, defaults, longest = survey(manifest, failures, run.failures)
         config = decide(defaults, given, recipe, settings, longest)
+        require_subsets(config, manifest)  # and once more below, of what `data.subset` leaves
         cache = Cache()
         manifest = decode(manifest, cache, config.frontend.sample_rate, failures, run.failures, n_clips, progress)
     except ManifestError:
@@ -254,8 +256,9 @@ def leak_remarks(leaks: Sequence[Leak]) -> list[str]:
 
 
 def write_failures(run: Run, failures: Failures) -> None:
-    """The table of files that could not be read, (path, reason); no file where there is none."""
+    """The table of files that could not be read, (path, reason); no file where there is none, nor one of before."""
     if not failures:
+        run.failures.unlink(missing_ok=True)
         return
     with write_atomically(run.failures) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "reason"), *failures])

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from earmark.config import change
 from earmark.errors import ConfigError
 from earmark.flows.backbones import find_backbone, head_of, patched
@@ -21,15 +23,17 @@ from earmark.flows.run_config import (
     resolve,
 )
 from earmark.flows.starting_weights import FILE_OPTION, find_start, starting_net
+from earmark.flows.teaching import known_teacher
 from earmark.models.pretrained.networks import PRETRAINED
 from earmark.models.tagging_net import MODELS
 from earmark.tagger.home import converted
+from earmark.windows import samples
 
 
 def decide(
     defaults: RunConfig, given: DataConfig, recipe: Path | None, settings: Sequence[str], longest_seconds: float
 ) -> RunConfig:
-    """The settings of a run that could begin: its network can be built, what it stands on is here.
+    """The settings of a run that could begin: its network can be built, what it stands on or learns from is here.
 
     Args:
         defaults, longest_seconds: what follows from the clips, see `defaults_for` and `resolve`.
@@ -38,21 +42,33 @@ def decide(
         EarmarkError: the settings are at fault.
     """
     config = resolve(defaults, given, recipe, settings, longest_seconds)
+    if config.optim.teacher:
+        known_teacher(config.optim.teacher)
     if config.backbone.on:
         return heard_by_backbone(config, defaults, recipe, settings, longest_seconds)
     return rehearsed(config) if config.model in MODELS else config
 
 
 def rehearsed(config: RunConfig) -> RunConfig:
-    """The settings of a network that could be built, with the whole path of a file of starting weights.
+    """The settings of a network that could be built and hear a window, with the whole path of a file of its weights.
 
     Raises:
-        ConfigError: an option has a wrong value, or the weights are not those of the network.
+        ConfigError: an option has a wrong value, the weights are not those of the network, or a window is too short
+            for it.
         FetchError: there is no such file, or it cannot be read.
     """
     if file := config.model_options.get(FILE_OPTION):
         config = replace(config, model_options={**config.model_options, FILE_OPTION: str(Path(file).resolve())})
-    starting_net(config, ("any",))
+    net, _ = starting_net(config, ("any",))
+    shortest = min(config.window.view_seconds, default=config.window.seconds)
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, samples(shortest, config.frontend.sample_rate)))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"window.seconds: {config.model} cannot hear a window of {shortest:g} s with {config.frontend.n_mels} mel "
+            f"bands ({str(error).splitlines()[0]}). Choose a longer window, more bands, or another network."
+        ) from error
     return config
 
 

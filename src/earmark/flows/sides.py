@@ -104,6 +104,6 @@ def require_subsets(config: RunConfig, manifest: Manifest) -> None:
     for subset in asked:
         if asked[subset] and not there[subset]:
             raise ConfigError(
-                f"{manifest.root}: no clip is of the {subset} subset, which the settings optim.noisy_… ask for. Leave "
-                "them away, or say in a column 'subset' which clips are noisy."
+                f"{config.data.path}: no clip is of the {subset} subset, which the settings optim.noisy_… ask for. "
+                "Leave them away, or say in a column 'subset' which clips are noisy."
             )

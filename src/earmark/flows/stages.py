@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from earmark.config import parse_assignments, read_yaml
+from earmark.config import change, parse_assignments, read_yaml
 from earmark.data.readers import read_manifest
 from earmark.errors import ConfigError, RunError
 from earmark.evaluation.compare import Comparison, paired_difference
-from earmark.flows.run_config import FINETUNED, FROM, STAGES
+from earmark.flows.run_config import FINETUNED, FROM, STAGES, RunConfig, require_known
 from earmark.flows.settings import layered
 from earmark.flows.train import Trained, default_folder, train
 from earmark.lookup import did_you_mean
@@ -88,13 +88,23 @@ def stage_recipes(recipe: Path, settings: Sequence[str], folder: Path) -> dict[s
         folder: of all stages.
 
     Raises:
-        ConfigError: there is no stage, or one refers to another that does not come before it.
+        ConfigError: there is no stage, a setting is of none or wrong, or a stage refers to one that does not come
+            before it.
     """
-    common = layered(read_yaml(recipe), parse_assignments(settings))
+    common = read_yaml(recipe)
+    asked = parse_assignments(settings)
+    its_stages, of_stages = common.get(STAGES), asked.get(STAGES)
+    if isinstance(its_stages, Mapping) and isinstance(of_stages, Mapping):
+        for name in of_stages:
+            if name not in its_stages:  # a slip of the pen would be one more training, and the tagger of all
+                hint = did_you_mean(name, its_stages)
+                raise ConfigError(
+                    f"--set stages.{name}: '{name}' is no stage of {recipe}{hint}. It has {', '.join(its_stages)}."
+                )
+    common = layered(common, asked)
     stages = common.pop(STAGES)
     if not isinstance(stages, Mapping) or not stages or not all(isinstance(each, Mapping) for each in stages.values()):
         raise ConfigError(f"{recipe}: {STAGES} holds no settings. Write the name of each stage, and below it its own.")
-    asked = parse_assignments(settings)
     asked.pop(STAGES, None)
     if wrong := [name for name in stages if Path(name).name != name or name.startswith(".")]:
         raise ConfigError(f"{recipe}: a stage cannot be called '{wrong[0]}', for that is no name of a folder.")
@@ -113,7 +123,15 @@ def stage_recipes(recipe: Path, settings: Sequence[str], folder: Path) -> dict[s
             judges = [str(_folder_of(each, found, folder, f"{recipe}: stage {name}")) for each in judges]
             content = layered(content, {"data": {"agree_with": judges}})
         found[name] = content
+    for name, content in found.items():
+        _check(content, f"{recipe}: stage {name}")
     return found
+
+
+def _check(content: Mapping[str, Any], where: str) -> None:
+    """Refuse what is wrong whatever the data is, before the first stage has trained for hours."""
+    require_known(content, where)
+    change(RunConfig(), {key: content[key] for key in ("optim", "augment") if key in content}, where)
 
 
 def _folder_of(stage: str, known: Mapping[str, Any], folder: Path, where: str) -> Path:

@@ -14,7 +14,7 @@ from earmark.errors import ConfigError, TaggerFileError, summarise_rows
 from earmark.flows.run_config import RunConfig
 from earmark.run import Run
 from earmark.tagger.tagger import load_tagger
-from earmark.training.teacher import read_teacher
+from earmark.training.teacher import Teacher, read_teacher
 
 
 def find_teacher(config: RunConfig, manifest: Manifest, everything: Manifest) -> tuple[RunConfig, list[str]]:
@@ -29,9 +29,7 @@ def find_teacher(config: RunConfig, manifest: Manifest, everything: Manifest) ->
     """
     if not config.optim.teacher:
         return config, []
-    given = Path(config.optim.teacher).resolve()
-    table = shipped_scores(given) if given.is_dir() else given
-    teacher = read_teacher(table)
+    table, teacher = known_teacher(config.optim.teacher)
     where = f"optim.teacher: {table}"
     apart = sorted(set(teacher.labels) ^ set(manifest.vocabulary))
     if apart or len(teacher.labels) != len(manifest.vocabulary):
@@ -60,6 +58,17 @@ def find_teacher(config: RunConfig, manifest: Manifest, everything: Manifest) ->
         else ". Nothing tells which clips it has heard: the score may be too good."
     )
     return replace(config, optim=optim), [remark]
+
+
+def known_teacher(given: str) -> tuple[Path, Teacher]:
+    """The table that a teacher is read from, and what it says.
+
+    Raises:
+        ConfigError: it cannot be read, or is no teacher.
+    """
+    path = Path(given).resolve()
+    table = shipped_scores(path) if path.is_dir() else path
+    return table, read_teacher(table)
 
 
 def shipped_scores(folder: Path) -> Path:

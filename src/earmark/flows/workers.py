@@ -23,6 +23,7 @@ import torch
 from earmark.audio.cache import Cache
 from earmark.config import change, read_yaml
 from earmark.data.readers import read_manifest
+from earmark.durations import duration
 from earmark.errors import ConfigError, EarmarkError, RunError, own_words
 from earmark.flows.cross_validate import NetworkFolds, cross_validate_fold
 from earmark.flows.experiment import Experiment
@@ -66,11 +67,15 @@ def train_folds(experiment: Experiment, folds: Sequence[int | str]) -> None:
     if not open_folds:
         return
     jobs = jobs_at_once(len(open_folds), experiment.config.devices)
-    log.info("%s: training %d folds, %d at a time", model, len(open_folds), jobs)
+    n_folds = len(open_folds) - (REFIT in open_folds)
+    and_refit = " and one network on all clips" if REFIT in open_folds else ""
+    log.info("%s: training %d folds%s, %d at a time", model, n_folds, and_refit, jobs)
     found = forecast(experiment, open_folds)
-    log.info("%s: about %.1f s an epoch on one idle core, %.1f min in all", model, found.epoch, found.total / jobs / 60)
+    in_all = duration(found.total / jobs)
+    log.info("%s: about %.1f s an epoch on one idle core, %s in all", model, found.epoch, in_all)
     if found.slowed > BUSY:
-        log.info("%s: this machine is busy: %.1f min if it stays so", model, found.slowed * found.total / jobs / 60)
+        in_all = duration(found.slowed * found.total / jobs)
+        log.info("%s: this machine is busy: %s if it stays so", model, in_all)
     workers: list[Worker] = []
     try:
         for number in range(jobs):

@@ -52,7 +52,8 @@ def read_teacher(path: Path) -> Teacher:
     try:
         table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{where} cannot be read ({error}). Give a table of scores, or a finished run.") from error
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{where} cannot be read ({why}). Give a table of scores, or a finished run.") from error
     header, rows = table.iloc[0].tolist(), table.iloc[1:]
     if CLIP not in header or rows.empty:
         raise ConfigError(
